@@ -1,0 +1,145 @@
+//! What decoding yields: data points that borrow from the record, and what was skipped.
+
+use std::borrow::Cow;
+
+/// The stream format in which a data point came; told from the bytes, never configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// CloudWatch JSON, one object per data point.
+    Json,
+    /// OpenTelemetry 0.7: labels in field 1 of the data point.
+    OpenTelemetry07,
+    /// OpenTelemetry 1.0: attributes in field 7 of the data point.
+    OpenTelemetry10,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::Json, Self::OpenTelemetry07, Self::OpenTelemetry10];
+
+    /// The name that CloudWatch's `OutputFormat` gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::OpenTelemetry07 => "opentelemetry0.7",
+            Self::OpenTelemetry10 => "opentelemetry1.0",
+        }
+    }
+}
+
+/// One CloudWatch data point. All strings are valid UTF-8 and otherwise as they came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading<'a> {
+    /// How it came.
+    pub format: Format,
+    /// The account that the data point belongs to; empty if the record does not say.
+    pub account: &'a str,
+    /// The region that the data point belongs to; empty if the record does not say.
+    pub region: &'a str,
+    /// CloudWatch namespace, e.g. `AWS/EC2`; never empty.
+    pub namespace: &'a str,
+    /// CloudWatch metric name, e.g. `CPUUtilization`; never empty.
+    pub metric: &'a str,
+    /// CloudWatch `StandardUnit` name, e.g. `Percent`: OpenTelemetry codes are translated back, so
+    /// that all formats agree. A unit that is not in the table is given as it came; empty if none.
+    pub unit: &'a str,
+    /// Dimensions in the order of the record.
+    pub dimensions: &'a [(Cow<'a, str>, Cow<'a, str>)],
+    /// Start of the period, milliseconds since 1970.
+    pub start_ms: i64,
+    /// End of the period, milliseconds since 1970. CloudWatch JSON has no end: start + 60 s.
+    pub end_ms: i64,
+    /// Number of values in the period.
+    pub count: Option<f64>,
+    /// Sum of the values.
+    pub sum: Option<f64>,
+    /// Smallest value.
+    pub min: Option<f64>,
+    /// Largest value.
+    pub max: Option<f64>,
+    /// Extended statistics under their CloudWatch names (`p99`, `p99.9`, `IQM`, `TM(10%:90%)`), in
+    /// the order of the record. OpenTelemetry quantiles have their percentile name: 0.999 is `p99.9`.
+    pub extended: &'a [(Cow<'a, str>, f64)],
+}
+
+/// Why a piece of input was skipped. `name` is the `reason` label of
+/// `sluicegate_records_skipped_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A record's `data` is not standard base64.
+    Base64,
+    /// Neither a JSON object nor length-delimited OTLP.
+    UnknownFormat,
+    /// A gzip member inside the record (metric streams never do that).
+    GzipRecord,
+    /// A line that begins like JSON and is not.
+    Json,
+    /// JSON that is no metric stream data point (a console's demo data, a control message).
+    ForeignJson,
+    /// A field that every data point has is missing or has another type.
+    Field,
+    /// A length prefix is broken or longer than what follows.
+    Frame,
+    /// Protobuf that cannot be read.
+    Protobuf,
+    /// An OTLP metric that is not a summary.
+    NotSummary,
+    /// A data point with both 0.7 labels and 1.0 attributes, or with neither.
+    Labels,
+    /// A string is not valid UTF-8.
+    Utf8,
+    /// A timestamp is out of range.
+    Timestamp,
+    /// A quantile outside of 0..=1, or more statistics than a data point can have.
+    Statistic,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::Base64,
+        Self::UnknownFormat,
+        Self::GzipRecord,
+        Self::Json,
+        Self::ForeignJson,
+        Self::Field,
+        Self::Frame,
+        Self::Protobuf,
+        Self::NotSummary,
+        Self::Labels,
+        Self::Utf8,
+        Self::Timestamp,
+        Self::Statistic,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::UnknownFormat => "unknown_format",
+            Self::GzipRecord => "gzip_record",
+            Self::Json => "json",
+            Self::ForeignJson => "foreign_json",
+            Self::Field => "field",
+            Self::Frame => "frame",
+            Self::Protobuf => "protobuf",
+            Self::NotSummary => "not_summary",
+            Self::Labels => "labels",
+            Self::Utf8 => "utf8",
+            Self::Timestamp => "timestamp",
+            Self::Statistic => "statistic",
+        }
+    }
+}
+
+/// Takes what a record holds, in its order.
+pub trait Visit {
+    /// A data point.
+    fn reading(&mut self, reading: &Reading<'_>);
+
+    /// A piece that could not be decoded: a whole record, a line, a frame or a data point. `piece`
+    /// begins where the trouble does, for a short prefix in the log.
+    fn skipped(&mut self, reason: Reason, piece: &[u8]);
+}

@@ -1,0 +1,190 @@
+//! What delivery is told of one destination: Prometheus's own `remote_write` block.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::map::relabel::Rule;
+use crate::secret::Secret;
+
+/// `sigv4`: signing for Amazon Managed Service for Prometheus.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sigv4 {
+    /// AWS region; from the URL of an AMP workspace if the file leaves it out.
+    pub region: String,
+    /// Signing name; `aps`.
+    pub service: String,
+    /// Static credentials, instead of the standard chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<String>,
+    /// Belongs to `access_key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<Secret>,
+    /// Profile of the shared AWS configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Role to assume through STS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// External id for that role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// STS endpoint URL, for private networks and tests; the region's own if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sts_endpoint: Option<String>,
+}
+
+/// A secret that is given inline or read from a file (and read again when the file changes).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// The text itself.
+    Inline(Secret),
+    /// A file that holds it.
+    File(PathBuf),
+}
+
+/// How requests prove who sends them.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// AWS Signature Version 4.
+    Sigv4(Sigv4),
+    /// `basic_auth`.
+    BasicAuth {
+        /// User name.
+        username: String,
+        /// Password.
+        password: SecretSource,
+    },
+    /// `authorization`: `<type> <credentials>`, `Bearer` by default.
+    Authorization {
+        /// The scheme, e.g. `Bearer`.
+        scheme: String,
+        /// The credentials.
+        credentials: SecretSource,
+    },
+}
+
+/// `tls_config` of a destination.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Tls {
+    /// PEM file of the certificate authorities to trust, instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// Do not verify the server's certificate.
+    pub insecure_skip_verify: bool,
+}
+
+/// `queue_config` of a destination.
+#[derive(Clone, Debug, Serialize)]
+pub struct Queue {
+    /// Number of lanes (Prometheus's shards); fixed while running.
+    pub max_shards: u32,
+    /// Samples per request.
+    pub max_samples_per_send: usize,
+    /// Bytes per request before compression.
+    #[serde(serialize_with = "crate::units::show_bytes")]
+    pub max_bytes_per_send: u64,
+    /// First wait between attempts.
+    #[serde(serialize_with = "crate::units::show_duration")]
+    pub min_backoff: Duration,
+    /// Longest wait between attempts.
+    #[serde(serialize_with = "crate::units::show_duration")]
+    pub max_backoff: Duration,
+    /// Samples older than this are aged out instead of sent; 0 is off.
+    #[serde(serialize_with = "crate::units::show_optional_duration")]
+    pub sample_age_limit: Option<Duration>,
+}
+
+/// `metadata_config` of a destination.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metadata {
+    /// Whether TYPE and unit are sent.
+    pub send: bool,
+    /// How often.
+    #[serde(serialize_with = "crate::units::show_duration")]
+    pub send_interval: Duration,
+    /// Families per request.
+    pub max_samples_per_send: usize,
+}
+
+/// What a 400 means that names no size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadRequest {
+    /// Told from the host and the answer's text.
+    #[default]
+    Auto,
+    /// The good samples were stored.
+    Partial,
+    /// Nothing was stored: find the bad samples.
+    Isolate,
+}
+
+/// One entry of `remote_write`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Destination {
+    /// Its name in metrics and logs; the URL's host if left out; unique.
+    pub name: String,
+    /// Where requests go.
+    pub url: String,
+    /// Whether a 200 waits for it.
+    pub required: bool,
+    /// How requests prove who sends them.
+    pub auth: Auth,
+    /// Further headers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Secret)>,
+    /// TLS settings.
+    pub tls_config: Tls,
+    /// The destination's own relabelling.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub write_relabel_configs: Vec<Rule>,
+    /// Lanes, sizes, waits.
+    pub queue_config: Queue,
+    /// Metadata sending.
+    pub metadata_config: Metadata,
+    /// Time for one attempt.
+    #[serde(serialize_with = "crate::units::show_duration")]
+    pub remote_timeout: Duration,
+    /// What a 400 means.
+    pub bad_request: BadRequest,
+    /// Extra requests per Firehose request to isolate refused samples.
+    pub max_isolation_requests: u32,
+}
+
+impl Destination {
+    /// Whether the URL's host is one of Amazon Managed Service for Prometheus.
+    #[must_use]
+    pub fn is_amp(&self) -> bool {
+        amp_region(&self.url).is_some()
+    }
+}
+
+/// The region of an AMP data-plane URL, in any of its four forms:
+/// `aps-workspaces[-fips].<region>.amazonaws.com` and `aps-workspaces[-fips].<region>.api.aws`
+/// (<https://docs.aws.amazon.com/general/latest/gr/prometheus-service.html>), with the `.cn` of the
+/// China partition.
+#[must_use]
+pub fn amp_region(url: &str) -> Option<&str> {
+    let host = url.split_once("://")?.1;
+    let host = host.split(['/', ':', '?']).next()?;
+    let rest = host
+        .strip_prefix("aps-workspaces.")
+        .or_else(|| host.strip_prefix("aps-workspaces-fips."))?;
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"]
+        .iter()
+        .find_map(|suffix| rest.strip_suffix(suffix))
+        .filter(|region| !region.is_empty() && !region.contains('.'))
+}

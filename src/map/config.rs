@@ -1,0 +1,162 @@
+//! What the mapping is told.
+
+use serde::Serialize;
+
+use super::relabel::Rule;
+
+/// How series are named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Naming {
+    /// As YACE and Grafana Cloud name them: `aws_ec2_cpuutilization_average`.
+    #[default]
+    Yace,
+    /// As the Java `cloudwatch_exporter` names them.
+    CloudwatchExporter,
+    /// As Telegraf's `cloudwatch_metric_streams` input names them.
+    Telegraf,
+    /// As the OpenTelemetry Collector's remote-write exporter names them, with unit suffixes.
+    Otel,
+}
+
+/// Which end of its period a sample carries as its timestamp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timestamp {
+    /// The period's start, as CloudWatch itself has it.
+    #[default]
+    Start,
+    /// The period's end.
+    End,
+}
+
+/// Which statistics become series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// `sum`
+    pub sum: bool,
+    /// `minimum`
+    pub minimum: bool,
+    /// `maximum`
+    pub maximum: bool,
+    /// `sample_count`
+    pub sample_count: bool,
+    /// `average`
+    pub average: bool,
+    /// `extended`: every further statistic present
+    pub extended: bool,
+}
+
+impl Statistics {
+    /// All of them.
+    pub const ALL: Self = Self {
+        sum: true,
+        minimum: true,
+        maximum: true,
+        sample_count: true,
+        average: true,
+        extended: true,
+    };
+
+    /// The configuration's names, in the order of the slots.
+    pub const NAMES: [&'static str; 6] =
+        ["sum", "minimum", "maximum", "sample_count", "average", "extended"];
+
+    /// None of them.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            sum: false,
+            minimum: false,
+            maximum: false,
+            sample_count: false,
+            average: false,
+            extended: false,
+        }
+    }
+
+    /// The flag of a configuration name.
+    pub fn flag(&mut self, name: &str) -> Option<&mut bool> {
+        Some(match name {
+            "sum" => &mut self.sum,
+            "minimum" => &mut self.minimum,
+            "maximum" => &mut self.maximum,
+            "sample_count" => &mut self.sample_count,
+            "average" => &mut self.average,
+            "extended" => &mut self.extended,
+            _ => return None,
+        })
+    }
+}
+
+impl Serialize for Statistics {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut flags = *self;
+        serializer
+            .collect_seq(Self::NAMES.iter().filter(|name| flags.flag(name).is_some_and(|f| *f)))
+    }
+}
+
+/// Another choice of statistics for some metrics. The first rule that matches decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StatisticsRule {
+    /// Glob (`*`, `?`) on the CloudWatch namespace.
+    pub namespace: String,
+    /// Glob on the CloudWatch metric name.
+    pub metric: String,
+    /// What becomes series of what matches.
+    pub statistics: Statistics,
+}
+
+/// The `cloudwatch` section.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// How series are named.
+    pub naming: Naming,
+    /// Which end of the period is the timestamp.
+    pub timestamp: Timestamp,
+    /// Which statistics become series.
+    pub statistics: Statistics,
+    /// Exceptions to that.
+    pub statistics_rules: Vec<StatisticsRule>,
+    /// The `job` label; none if empty.
+    pub job: String,
+    /// Memory for the series of known metrics.
+    #[serde(serialize_with = "crate::units::show_bytes")]
+    pub series_cache: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            naming: Naming::default(),
+            timestamp: Timestamp::default(),
+            statistics: Statistics::ALL,
+            statistics_rules: Vec::new(),
+            job: "cloudwatch".to_owned(),
+            series_cache: 64 << 20,
+        }
+    }
+}
+
+/// Where series go: what the mapping has to know of one destination.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    /// Number of lanes of the destination; at least 1.
+    pub lanes: u32,
+    /// Its `write_relabel_configs`.
+    pub write_relabel: Vec<Rule>,
+}
+
+/// Everything the mapping is made from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The `cloudwatch` section.
+    pub config: Config,
+    /// `global.external_labels`, sorted by name.
+    pub external_labels: Vec<(String, String)>,
+    /// The global `relabel_configs`.
+    pub relabel: Vec<Rule>,
+    /// The destinations, in the order of the configuration.
+    pub outlets: Vec<Outlet>,
+}

@@ -1,0 +1,160 @@
+//! The acknowledgement: a batch on its way, and who waits for it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::queue::Permit;
+use crate::sample::Batch;
+
+/// One request's batch on its way. Every part of it holds the load; the permit returns when the
+/// last part has let go.
+#[derive(Debug)]
+pub struct Load {
+    /// The samples.
+    pub batch: Batch,
+    /// When the request is answered, settled or not: nothing of it is sent after that.
+    pub deadline: Instant,
+    /// The Firehose request id, for logs.
+    pub request_id: String,
+    state: Mutex<State>,
+    _permit: Permit,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Required parts not settled yet.
+    unsettled: usize,
+    /// Why a required part was lost; the first one's reason.
+    lost: Option<String>,
+    /// The last thing that went wrong on the way, settled or not.
+    trouble: Option<String>,
+    /// Extra requests left to tell refused samples from good ones.
+    isolation_left: u32,
+    waiting: Option<oneshot::Sender<Settled>>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Settled {
+    /// Every required destination has settled every sample.
+    Delivered,
+    /// Something was given up; Firehose has to send the request again.
+    Lost {
+        /// Which destination and why, for `errorMessage`.
+        reason: String,
+    },
+}
+
+/// The waiting end of a [`Load`].
+#[derive(Debug)]
+#[must_use]
+pub struct Acked(oneshot::Receiver<Settled>);
+
+impl Acked {
+    /// Waits until every required part is settled. A load that vanishes unsettled is lost.
+    pub async fn settled(&mut self) -> Settled {
+        (&mut self.0).await.unwrap_or_else(|_| Settled::Lost {
+            reason: "the request was dropped unsettled".to_owned(),
+        })
+    }
+}
+
+impl Load {
+    /// A load of which `required_parts` parts have to settle before the request is answered.
+    pub(super) fn new(
+        batch: Batch,
+        permit: Permit,
+        request: Request,
+        required_parts: usize,
+    ) -> (Self, Acked) {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = State {
+            unsettled: required_parts,
+            lost: None,
+            trouble: None,
+            isolation_left: request.isolation_max,
+            waiting: Some(sender),
+        };
+        if required_parts == 0 {
+            state.answer();
+        }
+        let load = Self {
+            batch,
+            deadline: request.deadline,
+            request_id: request.id,
+            state: Mutex::new(state),
+            _permit: permit,
+        };
+        (load, Acked(receiver))
+    }
+
+    /// Notes what went wrong last, for the answer in case the deadline passes.
+    pub fn note_trouble(&self, trouble: impl Into<String>) {
+        self.state().trouble = Some(trouble.into());
+    }
+
+    /// What went wrong last, if anything did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
+    /// Takes one of the extra requests that isolation may cost this load.
+    #[must_use]
+    pub fn take_isolation_request(&self) -> bool {
+        let mut state = self.state();
+        let left = state.isolation_left.checked_sub(1);
+        state.isolation_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Whether the request's time is up.
+    #[must_use]
+    pub fn expired(&self) -> bool {
+        self.deadline <= Instant::now()
+    }
+
+    /// A required part has ended; `lost` says why it was given up, if it was.
+    pub(super) fn part_settled(&self, lost: Option<String>) {
+        let mut state = self.state();
+        state.unsettled = state.unsettled.saturating_sub(1);
+        if state.lost.is_none() {
+            state.lost = lost;
+        }
+        // A lost part decides the answer: no need to wait for the others.
+        if state.unsettled == 0 || state.lost.is_some() {
+            state.answer();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn answer(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            let settled = match self.lost.clone() {
+                None => Settled::Delivered,
+                Some(reason) => Settled::Lost { reason },
+            };
+            // The handler may be gone; the data does not mind.
+            let _ = waiting.send(settled);
+        }
+    }
+}
+
+/// What a batch inherits from its request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The Firehose request id.
+    pub id: String,
+    /// When the request has to be answered.
+    pub deadline: Instant,
+    /// Extra requests that isolating refused samples may cost.
+    pub isolation_max: u32,
+}

@@ -1,0 +1,260 @@
+//! The lanes: per destination a fixed number of queues. One series has one lane, one lane has one
+//! request in flight, so a series' samples stay in order.
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge};
+use tokio::sync::mpsc;
+
+use super::ack::{Acked, Load, Request};
+use super::budget::{Budget, Permit};
+use crate::meters::{self, Meters};
+use crate::sample::{Batch, SampleRef};
+
+/// The smallest number of bytes that a request is charged. With the budget it bounds how many
+/// requests, and so how many parts per lane, there can be at once.
+pub const REQUEST_CHARGE_MIN: u64 = 16 << 10;
+
+/// The books of one destination: each sample handed to it is counted once when it comes and once
+/// when it is settled.
+#[derive(Debug)]
+struct Books {
+    destination: String,
+    received: Counter,
+    in_flight: Gauge,
+    delivered: Counter,
+    partial: Counter,
+    refused: Counter,
+    aged_out: Counter,
+    dropped: Counter,
+    lost: Counter,
+}
+
+/// How the samples of a part ended, by number. What the numbers leave out is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Stored.
+    pub delivered: u64,
+    /// Of requests of which the receiver says that it stored some and refused at least one.
+    pub partial: u64,
+    /// Refused for good.
+    pub refused: u64,
+    /// Too old for the destination.
+    pub aged_out: u64,
+}
+
+impl Tally {
+    fn sum(&self) -> u64 {
+        self.delivered + self.partial + self.refused + self.aged_out
+    }
+}
+
+/// The samples of one request for one lane. Dropped unsettled, they are lost.
+#[derive(Debug)]
+pub struct Part {
+    load: Arc<Load>,
+    samples: Box<[SampleRef]>,
+    destination: usize,
+    required: bool,
+    books: Arc<Books>,
+    /// How it ended so far.
+    pub tally: Tally,
+    /// Why what is not in the tally was given up.
+    pub lost_because: Option<String>,
+    _share: Arc<Permit>,
+}
+
+impl Part {
+    /// The request's batch.
+    #[must_use]
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
+    /// The samples, in the order in which they are to be sent.
+    #[must_use]
+    pub fn samples(&self) -> &[SampleRef] {
+        &self.samples
+    }
+
+    /// Index of the destination in the configuration.
+    #[must_use]
+    pub fn destination(&self) -> usize {
+        self.destination
+    }
+
+    /// Whether every sample is in the tally.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.tally.sum() == self.samples.len() as u64
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let total = self.samples.len() as u64;
+        let settled = self.tally.sum();
+        debug_assert!(settled <= total, "more samples settled than there are");
+        let lost = total.saturating_sub(settled);
+        self.books.delivered.increment(self.tally.delivered);
+        self.books.partial.increment(self.tally.partial);
+        self.books.refused.increment(self.tally.refused);
+        self.books.aged_out.increment(self.tally.aged_out);
+        self.books.in_flight.decrement(total as f64);
+        if !self.required {
+            self.books.dropped.increment(lost);
+            return;
+        }
+        self.books.lost.increment(lost);
+        self.load.part_settled((lost > 0).then(|| {
+            let why = self.lost_because.take().or_else(|| self.load.trouble());
+            let why = why.unwrap_or_else(|| "given up unsettled".to_owned());
+            format!("destination `{}`: {why}", self.books.destination)
+        }));
+    }
+}
+
+/// The receiving end of a lane.
+pub type Inbox = mpsc::Receiver<Part>;
+
+/// A destination, as the lanes see it.
+#[derive(Debug)]
+struct Outlet {
+    required: bool,
+    share: Arc<Budget>,
+    books: Arc<Books>,
+    lanes: Vec<mpsc::Sender<Part>>,
+}
+
+/// Hands batches to the lanes. Clones hand to the same lanes; the lanes end when the last is gone.
+#[derive(Clone, Debug)]
+pub struct Lanes(Arc<Vec<Outlet>>);
+
+/// A required destination's share of the budget is used up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("destination `{destination}` holds its share of the budget")]
+pub struct Full {
+    /// Its name.
+    pub destination: String,
+}
+
+/// Builds the lanes, destination by destination.
+#[derive(Debug)]
+pub struct LanesBuilder {
+    budget_bytes: u64,
+    outlets: Vec<Outlet>,
+}
+
+impl LanesBuilder {
+    /// Lanes behind a budget of `budget_bytes`.
+    #[must_use]
+    pub fn new(budget_bytes: u64) -> Self {
+        Self { budget_bytes, outlets: Vec::new() }
+    }
+
+    /// Adds a destination and returns its inboxes, one per lane. `share_bytes` is what its unsettled
+    /// batches may hold of the budget.
+    pub fn destination(
+        &mut self,
+        name: &str,
+        required: bool,
+        lanes: u32,
+        share_bytes: u64,
+        meters: &Meters,
+    ) -> Vec<Inbox> {
+        let outcome = |outcome| meters.counter(&meters::SAMPLES, &[name, outcome]);
+        let books = Books {
+            destination: name.to_owned(),
+            received: meters.counter(&meters::SAMPLES_RECEIVED, &[name]),
+            in_flight: meters.gauge(&meters::SAMPLES_IN_FLIGHT, &[name]),
+            delivered: outcome("delivered"),
+            partial: outcome("partial"),
+            refused: outcome("refused"),
+            aged_out: outcome("aged_out"),
+            dropped: outcome("dropped"),
+            lost: outcome("lost"),
+        };
+        // Each request holds at least REQUEST_CHARGE_MIN of the budget and has at most one part in a
+        // lane, so a lane can never be full.
+        let capacity = (self.budget_bytes / REQUEST_CHARGE_MIN + 1) as usize;
+        let (senders, inboxes) = (0..lanes.max(1)).map(|_| mpsc::channel(capacity)).unzip();
+        self.outlets.push(Outlet {
+            required,
+            share: Budget::new(share_bytes),
+            books: Arc::new(books),
+            lanes: senders,
+        });
+        inboxes
+    }
+
+    /// The lanes.
+    #[must_use]
+    pub fn build(self) -> Lanes {
+        Lanes(Arc::new(self.outlets))
+    }
+}
+
+impl Lanes {
+    /// Hands a batch to its lanes.
+    ///
+    /// # Errors
+    /// If a required destination's share of the budget is used up; nothing is handed over then. A
+    /// best-effort destination without room drops its samples, counted.
+    pub fn submit(
+        &self,
+        mut batch: Batch,
+        permit: Permit,
+        request: Request,
+    ) -> Result<Acked, Full> {
+        let by_destination = std::mem::take(&mut batch.lanes);
+        let bytes = permit.bytes();
+        let mut shares = Vec::with_capacity(self.0.len());
+        let mut required_parts = 0;
+        for (outlet, lanes) in self.0.iter().zip(&by_destination) {
+            let parts = lanes.iter().filter(|samples| !samples.is_empty()).count();
+            let share = if parts == 0 { None } else { outlet.share.try_take_or_idle(bytes) };
+            if outlet.required && parts > 0 {
+                if share.is_none() {
+                    return Err(Full { destination: outlet.books.destination.clone() });
+                }
+                required_parts += parts;
+            }
+            shares.push(share.map(Arc::new));
+        }
+        let (load, acked) = Load::new(batch, permit, request, required_parts);
+        let load = Arc::new(load);
+        for (destination, ((outlet, lanes), share)) in
+            self.0.iter().zip(by_destination).zip(shares).enumerate()
+        {
+            for (lane, samples) in lanes.into_iter().enumerate() {
+                if samples.is_empty() {
+                    continue;
+                }
+                let total = samples.len() as u64;
+                outlet.books.received.increment(total);
+                let Some(share) = &share else {
+                    outlet.books.dropped.increment(total);
+                    continue;
+                };
+                outlet.books.in_flight.increment(total as f64);
+                let part = Part {
+                    load: Arc::clone(&load),
+                    samples: samples.into_boxed_slice(),
+                    destination,
+                    required: outlet.required,
+                    books: Arc::clone(&outlet.books),
+                    tally: Tally::default(),
+                    lost_because: None,
+                    _share: Arc::clone(share),
+                };
+                // A lane that is gone or full gives the part back, and dropping it settles it.
+                if let Some(Err(error)) = outlet.lanes.get(lane).map(|sender| sender.try_send(part))
+                {
+                    let mut part = error.into_inner();
+                    part.lost_because = Some("its lane has ended".to_owned());
+                }
+            }
+        }
+        Ok(acked)
+    }
+}

@@ -1,0 +1,9 @@
+//! THE WAIST: the byte budget, the lanes, the acknowledgement. It knows nothing but the samples.
+
+pub mod ack;
+pub mod budget;
+pub mod lanes;
+
+pub use ack::{Acked, Load, Request, Settled};
+pub use budget::{Budget, Permit};
+pub use lanes::{Full, Inbox, Lanes, LanesBuilder, Part, REQUEST_CHARGE_MIN, Tally};
