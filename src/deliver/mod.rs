@@ -1,5 +1,6 @@
 //! SERIES TO THE REMOTE: encode, sign, send, judge, retry.
 
 pub mod config;
+pub mod judge;
 
 pub use config::Destination;
