@@ -1,1 +1,81 @@
-//! Placeholder.
+//! The command line: one file per command.
+
+mod check;
+mod explain;
+mod healthcheck;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::demo;
+
+/// Exit status for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// A gateway from CloudWatch Metric Streams (Amazon Data Firehose) to Prometheus remote write.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(ConfigFile),
+    /// Read the configuration, report every fault, print what is in effect (secrets hidden).
+    Check(ConfigFile),
+    /// Print the series that a captured Firehose body or raw record would become.
+    Explain {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// File with the body or record, plain or gzip; `-` for standard input.
+        body: PathBuf,
+    },
+    /// Ask a running gateway whether it lives; for a container's health check.
+    Healthcheck {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Ask whether it accepts requests instead (503 while draining).
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Show the gateway at work, with a built-in sender and receiver on loopback.
+    Demo(demo::Options),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// Configuration file (YAML); otherwise `SLUICEGATE_CONFIG` (a path),
+    /// `SLUICEGATE_CONFIG_CONTENT` (the text itself), or `SLUICEGATE_REMOTE_WRITE_URL` with
+    /// `SLUICEGATE_ACCESS_KEY`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command that the process was started with.
+///
+/// # Errors
+/// What ended the command, for the last line on standard error.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Serve(file) => serve::serve(file.config),
+        Command::Check(file) => check::check(file.config, &mut std::io::stdout().lock()),
+        Command::Explain { config, body } => {
+            explain::explain(config.config, &body, &mut std::io::stdout().lock())
+        }
+        Command::Healthcheck { config, ready } => healthcheck::healthcheck(config.config, ready),
+        Command::Demo(options) => serve::demo(options),
+    }
+}
+
+/// The process's environment, which only the command line and the configuration read.
+#[allow(clippy::disallowed_methods)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -102,6 +102,11 @@ impl Meters {
         self.recorder.register_histogram(&key(metric, values), &METADATA)
     }
 
+    /// Runs a function whose `metrics` macros count here.
+    pub fn with<T>(&self, count: impl FnOnce() -> T) -> T {
+        metrics::with_local_recorder(&*self.recorder, count)
+    }
+
     /// The Prometheus text format of everything counted so far.
     #[must_use]
     pub fn render(&self) -> String {

@@ -2,5 +2,9 @@
 
 pub mod config;
 pub mod judge;
+pub mod encode;
+pub mod haul;
+pub mod lane;
+pub mod report;
 
 pub use config::Destination;

@@ -1,0 +1,165 @@
+//! Samples into a remote-write 1.0 request: `WriteRequest` in a snappy block.
+//!
+//! Field numbers: `WriteRequest.timeseries = 1`, `TimeSeries{labels = 1, samples = 2}`,
+//! `Sample{double value = 1, int64 timestamp = 2 (ms)}` (prometheus/prompb/types.proto). The labels
+//! come encoded; what is left to do is to copy them and to put samples behind them.
+
+use bytes::Bytes;
+
+use crate::sample::Sample;
+
+const TIMESERIES: u8 = 1 << 3 | 2;
+const SAMPLE: u8 = 2 << 3 | 2;
+const SAMPLE_VALUE: u8 = 1 << 3 | 1;
+const SAMPLE_TIMESTAMP: u8 = 2 << 3;
+
+/// Builds requests; its buffers are reused.
+#[derive(Debug)]
+pub struct Encoder {
+    raw: Vec<u8>,
+    /// Samples of the series that is still open: the one pushed last.
+    open: Vec<(i64, f64)>,
+    block: Vec<u8>,
+    snappy: snap::raw::Encoder,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// An encoder with no buffers yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            raw: Vec::new(),
+            open: Vec::new(),
+            block: Vec::new(),
+            snappy: snap::raw::Encoder::new(),
+        }
+    }
+
+    /// Encodes samples until `bytes_max` would be exceeded; the first one always fits. Neighbours of
+    /// one series share a `TimeSeries`. Returns how many samples were taken.
+    pub fn fill<'a>(
+        &mut self,
+        samples: impl Iterator<Item = Sample<'a>>,
+        bytes_max: usize,
+    ) -> usize {
+        self.raw.clear();
+        self.open.clear();
+        let mut taken = 0;
+        let mut last: Option<(Sample<'a>, usize)> = None;
+        for sample in samples {
+            if let Some((previous, labels_len)) = &last
+                && same_series(previous, &sample)
+            {
+                let len = series_len(*labels_len, &self.open) + SAMPLE_LEN_MAX;
+                if self.raw.len() + len > bytes_max {
+                    break;
+                }
+                self.open.push((sample.timestamp_ms, sample.value));
+                taken += 1;
+                continue;
+            }
+            let labels_len = labels_of(&sample).iter().map(|piece| piece.len()).sum();
+            let open_len = match &last {
+                Some((_, len)) => series_len(*len, &self.open),
+                None => 0,
+            };
+            let len = series_len(labels_len, &[]) + SAMPLE_LEN_MAX;
+            if taken > 0 && self.raw.len() + open_len + len > bytes_max {
+                break;
+            }
+            self.close(last.take());
+            self.open.push((sample.timestamp_ms, sample.value));
+            last = Some((sample, labels_len));
+            taken += 1;
+        }
+        self.close(last);
+        taken
+    }
+
+    /// Size of the request before compression.
+    #[must_use]
+    pub fn raw_len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// The request as a snappy block. An error means that the request is above 4 GiB.
+    ///
+    /// # Errors
+    /// The compressor's own.
+    pub fn block(&mut self) -> Result<Bytes, snap::Error> {
+        let room = snap::raw::max_compress_len(self.raw.len());
+        if self.block.len() < room {
+            self.block.resize(room, 0);
+        }
+        let len = self.snappy.compress(&self.raw, &mut self.block)?;
+        Ok(Bytes::copy_from_slice(self.block.get(..len).unwrap_or_default()))
+    }
+
+    /// Writes the open series with its samples.
+    fn close(&mut self, series: Option<(Sample<'_>, usize)>) {
+        let Some((sample, labels_len)) = series else { return };
+        let samples_len: usize = self.open.iter().map(|(ms, _)| message_len(sample_len(*ms))).sum();
+        self.raw.push(TIMESERIES);
+        put_varint(&mut self.raw, (labels_len + samples_len) as u64);
+        for piece in labels_of(&sample) {
+            self.raw.extend_from_slice(piece);
+        }
+        for (timestamp_ms, value) in self.open.drain(..) {
+            self.raw.push(SAMPLE);
+            put_varint(&mut self.raw, sample_len(timestamp_ms) as u64);
+            // Zeros are written out: leaving them away would turn -0.0 into 0.0.
+            self.raw.push(SAMPLE_VALUE);
+            self.raw.extend_from_slice(&value.to_bits().to_le_bytes());
+            self.raw.push(SAMPLE_TIMESTAMP);
+            put_varint(&mut self.raw, timestamp_ms.cast_unsigned());
+        }
+    }
+}
+
+fn labels_of<'a>(sample: &Sample<'a>) -> [&'a [u8]; 3] {
+    sample.set.labels(sample.series)
+}
+
+/// Whether two samples belong to one series of the destination. Hashes alone would do but for luck.
+fn same_series(a: &Sample<'_>, b: &Sample<'_>) -> bool {
+    a.series.hash == b.series.hash
+        && (std::ptr::eq(a.series, b.series)
+            || labels_of(a).concat() == labels_of(b).concat())
+}
+
+/// Upper bound of one sample as a field of its series.
+const SAMPLE_LEN_MAX: usize = message_len(9 + 1 + 10);
+
+/// Length of a `Sample` message.
+fn sample_len(timestamp_ms: i64) -> usize {
+    9 + 1 + varint_len(timestamp_ms.cast_unsigned())
+}
+
+/// Length of a `TimeSeries` field with these labels and samples; an upper bound by a few bytes.
+fn series_len(labels_len: usize, samples: &[(i64, f64)]) -> usize {
+    message_len(labels_len + samples.len() * SAMPLE_LEN_MAX)
+}
+
+/// Length of a message field with a one-byte tag.
+const fn message_len(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
+}
+
+const fn varint_len(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
+#[inline]
+fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        buffer.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    buffer.push(value as u8);
+}

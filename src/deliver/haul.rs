@@ -1,0 +1,246 @@
+//! What a lane has taken on: parts of one or more requests, addressed as one run of samples.
+
+use std::cell::Cell;
+use std::cmp::{max, min};
+
+use tokio::time::Instant;
+
+use super::encode::Encoder;
+use crate::queue::Part;
+use crate::sample::SampleRef;
+
+/// A run of samples of a haul: positions `from..to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First position.
+    pub from: usize,
+    /// One past the last position.
+    pub to: usize,
+    /// Whether it is sent only to tell refused samples from good ones.
+    pub isolating: bool,
+}
+
+/// How samples end, as far as the lane decides it. Those that nobody decides are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Stored.
+    Delivered,
+    /// Of a request of which some were stored.
+    Partial,
+    /// Refused for good.
+    Refused,
+}
+
+/// What went into a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// Samples in the request.
+    pub samples: usize,
+    /// One past the last position that was looked at.
+    pub end: usize,
+}
+
+/// Parts in work. A part that is settled or given up leaves its place empty.
+#[derive(Debug)]
+pub struct Haul {
+    parts: Vec<Option<Part>>,
+    /// One past each part's last position.
+    ends: Vec<usize>,
+}
+
+impl Haul {
+    /// A haul of one part.
+    #[must_use]
+    pub fn new(part: Part) -> Self {
+        let ends = vec![part.samples().len()];
+        Self { parts: vec![Some(part)], ends }
+    }
+
+    /// Adds a part at the end.
+    pub fn push(&mut self, part: Part) {
+        self.ends.push(self.len() + part.samples().len());
+        self.parts.push(Some(part));
+    }
+
+    /// Number of positions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Whether every part is settled or given up.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(Option::is_none)
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn whole(&self) -> Span {
+        Span { from: 0, to: self.len(), isolating: false }
+    }
+
+    /// Cuts a span in two: between two parts if isolating, so that no request pays for another's
+    /// bad samples longer than it must; else in the middle.
+    #[must_use]
+    pub fn halve(&self, span: Span, isolating: bool) -> (Span, Span) {
+        let middle = span.from + (span.to - span.from) / 2;
+        let boundary = self
+            .ends
+            .iter()
+            .copied()
+            .filter(|end| isolating && span.from < *end && *end < span.to)
+            .min_by_key(|end| end.abs_diff(middle));
+        let at = boundary.unwrap_or(middle);
+        let isolating = isolating || span.isolating;
+        (Span { to: at, isolating, ..span }, Span { from: at, isolating, ..span })
+    }
+
+    /// Encodes a span's samples that are still wanted and not older than `cutoff_ms`, as many as fit.
+    pub fn fill(
+        &self,
+        encoder: &mut Encoder,
+        span: Span,
+        cutoff_ms: i64,
+        samples_max: usize,
+        bytes_max: usize,
+    ) -> Filled {
+        let at = Cell::new(span.from);
+        let offered = Cell::new(0);
+        let samples = self.pieces(span).flat_map(|(part, first, refs)| {
+            let batch = &part.load().batch;
+            let destination = part.destination();
+            refs.iter().enumerate().filter_map(move |(i, at)| {
+                let sample = batch.sample(destination, *at);
+                (sample.timestamp_ms >= cutoff_ms).then_some((first + i, sample))
+            })
+        });
+        let samples = samples.take(samples_max).map(|(position, sample)| {
+            at.set(position);
+            offered.set(offered.get() + 1);
+            sample
+        });
+        let taken = encoder.fill(samples, bytes_max);
+        let end = if taken < offered.get() {
+            at.get()
+        } else if taken == samples_max {
+            at.get() + 1
+        } else {
+            span.to
+        };
+        Filled { samples: taken, end }
+    }
+
+    /// Settles a span: what is older than `cutoff_ms` as aged out, the rest as `fate`. Parts that
+    /// are complete by that leave, and answer. Returns how many samples got the fate.
+    pub fn settle(&mut self, span: Span, cutoff_ms: i64, fate: Fate) -> u64 {
+        let mut settled = 0;
+        for index in self.touched(span) {
+            let Some(Some(part)) = self.parts.get_mut(index) else { continue };
+            let (from, to) = overlap(&self.ends, index, span);
+            let refs = part.samples().get(from..to).unwrap_or_default();
+            let aged = match cutoff_ms {
+                i64::MIN => 0,
+                _ => count_aged(part, refs, cutoff_ms),
+            };
+            let rest = refs.len() as u64 - aged;
+            part.tally.aged_out += aged;
+            match fate {
+                Fate::Delivered => part.tally.delivered += rest,
+                Fate::Partial => part.tally.partial += rest,
+                Fate::Refused => part.tally.refused += rest,
+            }
+            settled += rest;
+            if part.is_settled()
+                && let Some(place) = self.parts.get_mut(index)
+            {
+                *place = None;
+            }
+        }
+        settled
+    }
+
+    /// Gives up the parts whose requests have run out of time.
+    pub fn expire(&mut self, now: Instant) {
+        for place in &mut self.parts {
+            if let Some(part) = place
+                && part.load().deadline <= now
+            {
+                *place = None;
+            }
+        }
+    }
+
+    /// Gives up everything, naming what went wrong last.
+    pub fn give_up(&mut self, because: &str) {
+        for mut part in self.parts.iter_mut().filter_map(Option::take) {
+            part.lost_because = Some(match part.load().trouble() {
+                Some(trouble) => format!("{because}: {trouble}"),
+                None => because.to_owned(),
+            });
+        }
+    }
+
+    /// Notes on every request what went wrong.
+    pub fn note_trouble(&self, trouble: &str) {
+        for part in self.parts.iter().flatten() {
+            part.load().note_trouble(trouble);
+        }
+    }
+
+    /// When the first request runs out of time, and when the last one does.
+    #[must_use]
+    pub fn deadlines(&self) -> Option<(Instant, Instant)> {
+        let deadlines = self.parts.iter().flatten().map(|part| part.load().deadline);
+        deadlines.fold(None, |range, deadline| match range {
+            None => Some((deadline, deadline)),
+            Some((first, last)) => Some((min(first, deadline), max(last, deadline))),
+        })
+    }
+
+    /// Charges every request of a span for one extra request; false if one of them has none left.
+    #[must_use]
+    pub fn take_isolation_request(&self, span: Span) -> bool {
+        self.pieces(span).fold(true, |all, (part, _, _)| part.load().take_isolation_request() && all)
+    }
+
+    /// The Firehose request id of a span's first part, for the log.
+    #[must_use]
+    pub fn request_id(&self, span: Span) -> &str {
+        self.pieces(span).next().map_or("", |(part, _, _)| part.load().request_id.as_str())
+    }
+
+    /// The parts of a span that are still in work: part, position of its first sample, samples.
+    fn pieces(&self, span: Span) -> impl Iterator<Item = (&Part, usize, &[SampleRef])> {
+        self.touched(span).filter_map(move |index| {
+            let part = self.parts.get(index)?.as_ref()?;
+            let (from, to) = overlap(&self.ends, index, span);
+            let refs = part.samples().get(from..to).unwrap_or_default();
+            (!refs.is_empty()).then_some((part, start(&self.ends, index) + from, refs))
+        })
+    }
+
+    /// Indices of the parts that a span touches.
+    fn touched(&self, span: Span) -> std::ops::Range<usize> {
+        let first = self.ends.partition_point(|end| *end <= span.from);
+        let last = self.ends.partition_point(|end| *end < span.to);
+        first..min(last + 1, self.parts.len())
+    }
+}
+
+/// Position of a part's first sample.
+fn start(ends: &[usize], index: usize) -> usize {
+    index.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0)
+}
+
+/// Which of a part's samples a span covers.
+fn overlap(ends: &[usize], index: usize, span: Span) -> (usize, usize) {
+    let (first, end) = (start(ends, index), ends.get(index).copied().unwrap_or(0));
+    (max(span.from, first) - first, min(span.to, end).saturating_sub(first))
+}
+
+fn count_aged(part: &Part, refs: &[SampleRef], cutoff_ms: i64) -> u64 {
+    let batch = &part.load().batch;
+    let aged = |at: &&SampleRef| batch.sample(part.destination(), **at).timestamp_ms < cutoff_ms;
+    refs.iter().filter(aged).count() as u64
+}

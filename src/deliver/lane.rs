@@ -1,0 +1,249 @@
+//! A lane at work: one request in flight, retried until it is decided or its time is up.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use metrics::Counter;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::config::Destination;
+use super::encode::Encoder;
+use super::haul::{Fate, Haul, Span};
+use super::judge::{Reason, Refusal, Verdict};
+use super::remote::Remote;
+use super::report::Report;
+use crate::meters::{self, Meters};
+use crate::queue::{Inbox, Part};
+
+/// AMP's request cap (<https://docs.aws.amazon.com/prometheus/latest/userguide/AMP_quotas.html>);
+/// whether it means bytes before or after compression is not documented, so both are kept below.
+const BLOCK_BYTES_MAX: usize = 1_000_000;
+
+/// How long a receiver may ask to be left alone.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+
+/// However short a receiver asks to be left alone, it is not asked again at once.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+
+/// One lane of a destination.
+#[derive(Debug)]
+pub struct Lane {
+    inbox: Inbox,
+    remote: Arc<Remote>,
+    report: Arc<Report>,
+    encoder: Encoder,
+    backoff: Backoff,
+    samples_max: usize,
+    bytes_max: usize,
+    age_limit: Option<Duration>,
+    backoff_max: Duration,
+    timeout: Duration,
+    /// The receiver's own wish: nothing is sent before.
+    not_before: Instant,
+    retries: Counter,
+    isolation: Counter,
+    give_up: CancellationToken,
+}
+
+impl Lane {
+    /// A lane that takes its parts from `inbox` until the other end is gone. `give_up` ends its
+    /// waiting at once: what it holds is lost.
+    #[must_use]
+    pub fn new(
+        inbox: Inbox,
+        destination: &Destination,
+        remote: Arc<Remote>,
+        report: Arc<Report>,
+        meters: &Meters,
+        give_up: CancellationToken,
+    ) -> Self {
+        let queue = &destination.queue_config;
+        let name = destination.name.as_str();
+        Self {
+            inbox,
+            remote,
+            report,
+            encoder: Encoder::new(),
+            backoff: Backoff::new(queue.min_backoff, queue.max_backoff),
+            samples_max: queue.max_samples_per_send.max(1),
+            bytes_max: usize::try_from(queue.max_bytes_per_send).unwrap_or(usize::MAX),
+            age_limit: queue.sample_age_limit,
+            backoff_max: queue.max_backoff,
+            timeout: destination.remote_timeout,
+            not_before: Instant::now(),
+            retries: meters.counter(&meters::REMOTE_WRITE_RETRIES, &[name]),
+            isolation: meters.counter(&meters::REMOTE_WRITE_ISOLATION, &[name]),
+            give_up,
+        }
+    }
+
+    /// Works until no more parts can come.
+    pub async fn run(mut self) {
+        let give_up = self.give_up.clone();
+        while let Some(first) = self.inbox.recv().await {
+            let haul = self.gather(first);
+            // Cancelled, the haul is dropped where it is, and its parts settle as lost.
+            let _ = give_up.run_until_cancelled(self.deliver(haul)).await;
+        }
+    }
+
+    /// Takes along what waits already, up to a request's worth.
+    fn gather(&mut self, first: Part) -> Haul {
+        let mut haul = Haul::new(first);
+        while haul.len() < self.samples_max
+            && let Ok(part) = self.inbox.try_recv()
+        {
+            haul.push(part);
+        }
+        haul
+    }
+
+    /// Sends a haul span by span, in order, until every part is settled or given up.
+    async fn deliver(&mut self, mut haul: Haul) {
+        let mut spans = vec![haul.whole()];
+        while let Some(span) = spans.pop() {
+            let next = self.deliver_span(&mut haul, span).await;
+            if haul.is_empty() {
+                return;
+            }
+            spans.extend(next.into_iter().rev());
+        }
+    }
+
+    /// Sends a span, or as much of its beginning as a request can hold, until that is decided.
+    /// Returns the spans to send next, in order.
+    async fn deliver_span(&mut self, haul: &mut Haul, mut span: Span) -> Vec<Span> {
+        if span.isolating {
+            if !haul.take_isolation_request(span) {
+                self.stop_isolating(haul, span);
+                return Vec::new();
+            }
+            self.isolation.increment(1);
+        }
+        let mut next = Vec::new();
+        let mut over_rate_before = false;
+        self.backoff.reset();
+        loop {
+            if !self.wait_until_allowed(haul).await {
+                return Vec::new();
+            }
+            let cutoff_ms = self.age_limit.map_or(i64::MIN, age_cutoff_ms);
+            let filled =
+                haul.fill(&mut self.encoder, span, cutoff_ms, self.samples_max, self.bytes_max);
+            if filled.end < span.to {
+                next.insert(0, Span { from: filled.end, ..span });
+                span.to = filled.end;
+            }
+            if filled.samples == 0 {
+                // All of it is too old by now, or nobody waits for it any more.
+                haul.settle(span, cutoff_ms, Fate::Delivered);
+                return next;
+            }
+            let one = filled.samples == 1;
+            match self.send(haul, filled.samples).await {
+                Verdict::Accepted => {
+                    haul.settle(span, cutoff_ms, Fate::Delivered);
+                    return next;
+                }
+                Verdict::Partial(refusal) => {
+                    self.report.partial(&refusal, filled.samples, haul.request_id(span));
+                    haul.settle(span, cutoff_ms, Fate::Partial);
+                    return next;
+                }
+                Verdict::Refused(refusal) => {
+                    self.report.refused(&refusal, filled.samples, haul.request_id(span));
+                    haul.settle(span, cutoff_ms, Fate::Refused);
+                    return next;
+                }
+                Verdict::Isolate(refusal) if one => {
+                    self.report.isolated(&refusal, haul.request_id(span));
+                    haul.settle(span, cutoff_ms, Fate::Refused);
+                    return next;
+                }
+                Verdict::Isolate(_) => return halves(haul, span, true, next),
+                Verdict::Split { trouble } if one => {
+                    let refusal = Refusal { reason: Reason::Limit, message: trouble };
+                    self.report.isolated(&refusal, haul.request_id(span));
+                    haul.settle(span, cutoff_ms, Fate::Refused);
+                    return next;
+                }
+                Verdict::Split { .. } => return halves(haul, span, false, next),
+                Verdict::TryAgain { after, over_rate, misconfigured, trouble } => {
+                    self.pause(haul, after, misconfigured, &trouble);
+                    if over_rate && over_rate_before && !one {
+                        return halves(haul, span, false, next);
+                    }
+                    over_rate_before |= over_rate;
+                }
+                Verdict::Resign { trouble } => self.pause(haul, None, false, &trouble),
+            }
+            self.retries.increment(1);
+        }
+    }
+
+    /// Sends what the encoder holds.
+    async fn send(&mut self, haul: &Haul, samples: usize) -> Verdict {
+        let block = match self.encoder.block() {
+            Ok(block) if block.len() > BLOCK_BYTES_MAX && samples > 1 => {
+                return Verdict::Split { trouble: "larger than 1 MB compressed".to_owned() };
+            }
+            Ok(block) => block,
+            Err(error) => return Verdict::Split { trouble: error.to_string() },
+        };
+        let now = Instant::now();
+        let left = haul.deadlines().map_or(Duration::ZERO, |(_, last)| last - now);
+        self.remote.send(block, self.timeout.min(left)).await
+    }
+
+    /// Plans the next attempt.
+    fn pause(&mut self, haul: &Haul, after: Option<Duration>, misconfigured: bool, trouble: &str) {
+        haul.note_trouble(trouble);
+        self.report.trouble(trouble, misconfigured);
+        let own = self.backoff.next();
+        let wait = match after {
+            Some(after) => after.clamp(BACKOFF_MIN, RETRY_AFTER_MAX),
+            None if misconfigured => own.max(self.backoff_max),
+            None => own,
+        };
+        self.not_before = Instant::now() + wait;
+    }
+
+    /// Waits for the planned attempt. False if nobody waits for the haul any more, or will by then.
+    async fn wait_until_allowed(&self, haul: &mut Haul) -> bool {
+        loop {
+            let now = Instant::now();
+            haul.expire(now);
+            let Some((first, last)) = haul.deadlines() else { return false };
+            if self.not_before <= now {
+                return true;
+            }
+            if self.not_before >= last {
+                // The next attempt would come too late: an answer now lets Firehose plan its own.
+                haul.give_up("no attempt left before the deadline");
+                return false;
+            }
+            sleep_until(self.not_before.min(first)).await;
+        }
+    }
+
+    fn stop_isolating(&self, haul: &mut Haul, span: Span) {
+        let cutoff_ms = self.age_limit.map_or(i64::MIN, age_cutoff_ms);
+        let request_id = haul.request_id(span).to_owned();
+        let samples = haul.settle(span, cutoff_ms, Fate::Refused);
+        self.report.unisolated(samples, &request_id);
+    }
+}
+
+/// A span's halves, and what was to come after it.
+fn halves(haul: &Haul, span: Span, isolating: bool, next: Vec<Span>) -> Vec<Span> {
+    let (left, right) = haul.halve(span, isolating);
+    [left, right].into_iter().chain(next).collect()
+}
+
+/// Timestamps below this are older than the limit.
+fn age_cutoff_ms(limit: Duration) -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.saturating_sub(limit).as_millis()).unwrap_or(i64::MAX)
+}
