@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::deliver::{Destination, Lane, Remote, Report, metadata};
+use crate::deliver::{Destination, Lane, Remote, Report, Witnesses, metadata};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::{Budget, Inbox, Lanes, LanesBuilder};
@@ -227,6 +227,7 @@ impl Workers<'_> {
         inboxes: Vec<Inbox>,
     ) {
         let report = Arc::new(Report::new(&destination.name, self.meters));
+        let witnesses = Witnesses { report, families: Arc::clone(families) };
         self.meters
             .gauge(&meters::REMOTE_WRITE_LANES, &[&destination.name])
             .set(inboxes.len() as f64);
@@ -235,8 +236,7 @@ impl Workers<'_> {
                 inbox,
                 destination,
                 Arc::clone(remote),
-                Arc::clone(&report),
-                Arc::clone(families),
+                witnesses.clone(),
                 self.meters,
                 self.give_up.clone(),
             );

@@ -1,8 +1,10 @@
 //! A lane at work: one request in flight, retried until it is decided or its time is up.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use metrics::Counter;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +14,7 @@ use super::config::Destination;
 use super::encode::Encoder;
 use super::haul::{Fate, Haul, Span};
 use super::judge::{Reason, Refusal, Verdict};
+use super::metadata::Families;
 use super::remote::Remote;
 use super::report::Report;
 use crate::meters::{self, Meters};
@@ -27,12 +30,33 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 /// However short a receiver asks to be left alone, it is not asked again at once.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 
+/// The other side of a lane: [`Remote`], or a script in tests.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends a snappy block and says what the answer, or its absence, means.
+    fn send(&self, block: Bytes, timeout: Duration) -> impl Future<Output = Verdict> + Send;
+}
+
+impl Transport for Remote {
+    async fn send(&self, block: Bytes, timeout: Duration) -> Verdict {
+        Remote::send(self, block, timeout).await
+    }
+}
+
+/// What a lane's work is made known to.
+#[derive(Clone, Debug)]
+pub struct Witnesses {
+    /// Refusals and failures.
+    pub report: Arc<Report>,
+    /// Metric families, for the metadata.
+    pub families: Arc<Families>,
+}
+
 /// One lane of a destination.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Lane<R> {
     inbox: Inbox,
-    remote: Arc<Remote>,
-    report: Arc<Report>,
+    remote: Arc<R>,
+    witnesses: Witnesses,
     encoder: Encoder,
     backoff: Backoff,
     samples_max: usize,
@@ -47,15 +71,15 @@ pub struct Lane {
     give_up: CancellationToken,
 }
 
-impl Lane {
+impl<R: Transport> Lane<R> {
     /// A lane that takes its parts from `inbox` until the other end is gone. `give_up` ends its
     /// waiting at once: what it holds is lost.
     #[must_use]
     pub fn new(
         inbox: Inbox,
         destination: &Destination,
-        remote: Arc<Remote>,
-        report: Arc<Report>,
+        remote: Arc<R>,
+        witnesses: Witnesses,
         meters: &Meters,
         give_up: CancellationToken,
     ) -> Self {
@@ -64,7 +88,7 @@ impl Lane {
         Self {
             inbox,
             remote,
-            report,
+            witnesses,
             encoder: Encoder::new(),
             backoff: Backoff::new(queue.min_backoff, queue.max_backoff),
             samples_max: queue.max_samples_per_send.max(1),
@@ -91,13 +115,21 @@ impl Lane {
 
     /// Takes along what waits already, up to a request's worth.
     fn gather(&mut self, first: Part) -> Haul {
+        self.learn(&first);
         let mut haul = Haul::new(first);
         while haul.len() < self.samples_max
             && let Ok(part) = self.inbox.try_recv()
         {
+            self.learn(&part);
             haul.push(part);
         }
         haul
+    }
+
+    fn learn(&self, part: &Part) {
+        let families = &part.load().batch.families;
+        let ours = families.iter().filter(|family| family.destination == part.destination());
+        self.witnesses.families.learn(ours);
     }
 
     /// Sends a haul span by span, in order, until every part is settled or given up.
@@ -148,24 +180,24 @@ impl Lane {
                     return next;
                 }
                 Verdict::Partial(refusal) => {
-                    self.report.partial(&refusal, filled.samples, haul.request_id(span));
+                    self.witnesses.report.partial(&refusal, filled.samples, haul.request_id(span));
                     haul.settle(span, cutoff_ms, Fate::Partial);
                     return next;
                 }
                 Verdict::Refused(refusal) => {
-                    self.report.refused(&refusal, filled.samples, haul.request_id(span));
+                    self.witnesses.report.refused(&refusal, filled.samples, haul.request_id(span));
                     haul.settle(span, cutoff_ms, Fate::Refused);
                     return next;
                 }
                 Verdict::Isolate(refusal) if one => {
-                    self.report.isolated(&refusal, haul.request_id(span));
+                    self.witnesses.report.isolated(&refusal, haul.request_id(span));
                     haul.settle(span, cutoff_ms, Fate::Refused);
                     return next;
                 }
                 Verdict::Isolate(_) => return halves(haul, span, true, next),
                 Verdict::Split { trouble } if one => {
                     let refusal = Refusal { reason: Reason::Limit, message: trouble };
-                    self.report.isolated(&refusal, haul.request_id(span));
+                    self.witnesses.report.isolated(&refusal, haul.request_id(span));
                     haul.settle(span, cutoff_ms, Fate::Refused);
                     return next;
                 }
@@ -200,7 +232,7 @@ impl Lane {
     /// Plans the next attempt.
     fn pause(&mut self, haul: &Haul, after: Option<Duration>, misconfigured: bool, trouble: &str) {
         haul.note_trouble(trouble);
-        self.report.trouble(trouble, misconfigured);
+        self.witnesses.report.trouble(trouble, misconfigured);
         let own = self.backoff.next();
         let wait = match after {
             Some(after) => after.clamp(BACKOFF_MIN, RETRY_AFTER_MAX),
@@ -232,7 +264,7 @@ impl Lane {
         let cutoff_ms = self.age_limit.map_or(i64::MIN, age_cutoff_ms);
         let request_id = haul.request_id(span).to_owned();
         let samples = haul.settle(span, cutoff_ms, Fate::Refused);
-        self.report.unisolated(samples, &request_id);
+        self.witnesses.report.unisolated(samples, &request_id);
     }
 }
 
