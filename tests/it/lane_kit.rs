@@ -32,6 +32,8 @@ pub(crate) struct Script {
     answer: Box<Answer>,
     delay: Duration,
     pub(crate) requests: Mutex<Vec<(Instant, Vec<Seen>)>>,
+    /// What it accepted, in order.
+    pub(crate) accepted: Mutex<Vec<Seen>>,
     /// What it stored: all of an accepted request.
     pub(crate) stored: Mutex<BTreeMap<(String, i64), f64>>,
 }
@@ -51,6 +53,7 @@ impl Script {
             answer: Box::new(answer),
             delay,
             requests: Mutex::default(),
+            accepted: Mutex::default(),
             stored: Mutex::default(),
         })
     }
@@ -81,6 +84,7 @@ impl Transport for Script {
         }
         let verdict = (self.answer)(number, &seen);
         if verdict == Verdict::Accepted {
+            self.accepted.lock().unwrap().extend(seen.iter().cloned());
             let mut stored = self.stored.lock().unwrap();
             stored.extend(seen.into_iter().map(|(series, ms, value)| ((series, ms), value)));
         }
