@@ -114,6 +114,7 @@ fn lower_char(c: char) -> char {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 

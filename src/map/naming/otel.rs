@@ -26,7 +26,8 @@ pub(super) fn stem(namespace: &str, metric: &str, unit: &str) -> String {
 }
 
 /// `_sum` and `_count`; minimum, maximum and percentiles are quantiles. The original has neither
-/// the average nor other statistics: `_average`, `_IQM`, `_TM_10_:90`.
+/// the average nor other statistics: `_average`, `_IQM`, `_TM_10_:90`. (`p100` is the maximum and
+/// `p0` the minimum: one series, as CloudWatch defines them and the original has it.)
 pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> (String, Option<String>) {
     let suffixed = |suffix: &str| (format!("{stem}_{suffix}"), None);
     match statistic {
