@@ -74,10 +74,11 @@ struct Held {
 }
 
 type Fetched = Result<Credentials, String>;
+type Fetch = Pin<Box<dyn Future<Output = Fetched> + Send>>;
 
 struct Fetching {
     /// Kept here, so that a caller that gives up does not take the fetch with it.
-    in_flight: Option<(Instant, Pin<Box<dyn Future<Output = Fetched> + Send>>)>,
+    in_flight: Option<(Instant, Fetch)>,
     backoff: Backoff,
     random: fastrand::Rng,
 }
