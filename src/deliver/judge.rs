@@ -1,6 +1,17 @@
 //! The remote's words, translated into ours: one table.
+//!
+//! What each answer does to the samples of its request was measured on Cortex (the engine of Amazon
+//! Managed Service for Prometheus), Prometheus, Thanos and VictoriaMetrics;
+//! `tests/fixtures/receiver-answers.jsonl` has every answer word for word.
+
+mod retry_after;
+mod words;
 
 use std::time::Duration;
+
+use super::config::{BadRequest, Destination};
+
+pub use retry_after::parse_retry_after;
 
 /// What an answer means for the samples of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,5 +101,84 @@ impl Reason {
             Self::Other => "other",
             Self::Unisolated => "unisolated",
         }
+    }
+}
+
+/// What a 400 is taken for where its words do not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lean {
+    /// The good samples were stored, whatever the words.
+    Partial,
+    /// Nothing was stored, whatever the words.
+    Isolate,
+    /// Told from the words: partial where they are of Cortex, Amazon Managed Service for Prometheus
+    /// or Mimir, which store the good samples; nothing stored otherwise, as with Prometheus, which
+    /// rolls the whole request back. Isolating after a partial refusal does no harm.
+    Told,
+}
+
+impl Lean {
+    /// What the configuration and the host of a destination say.
+    #[must_use]
+    pub fn of(destination: &Destination) -> Self {
+        match destination.bad_request {
+            BadRequest::Partial => Self::Partial,
+            BadRequest::Isolate => Self::Isolate,
+            BadRequest::Auto if destination.is_amp() => Self::Partial,
+            BadRequest::Auto => Self::Told,
+        }
+    }
+}
+
+/// What an answer means. `body` is the text of the answer, `retry_after` its parsed `Retry-After`.
+pub fn judge(status: u16, retry_after: Option<Duration>, body: &str, lean: Lean) -> Verdict {
+    let again = |over_rate, misconfigured, trouble| Verdict::TryAgain {
+        after: retry_after,
+        over_rate,
+        misconfigured,
+        trouble,
+    };
+    let answered = || match words::cut(body) {
+        message if message.is_empty() => format!("answered {status}"),
+        message => format!("answered {status}: {message}"),
+    };
+    match status {
+        200..=299 => Verdict::Accepted,
+        // To follow one could sign for, and send samples to, a host that nobody configured.
+        300..=399 => again(false, true, format!("answered {status}: redirects are not followed")),
+        400 => bad_request(body, lean, answered),
+        401 | 403 => Verdict::Resign { trouble: answered() },
+        408 | 425 => again(false, false, answered()),
+        // Thanos: the other samples are stored.
+        409 => Verdict::Partial(words::refusal(body)),
+        413 => Verdict::Split { trouble: answered() },
+        422 => Verdict::Isolate(words::refusal(body)),
+        // Series limits used to be answered 429; like their 400 they concern the new series alone,
+        // and no waiting helps.
+        429 if words::series_limit(body) => refused_in_part(body, lean),
+        429 => again(words::over_rate(body), false, answered()),
+        500..=599 => again(false, false, answered()),
+        // 404 wrong workspace, 405 wrong path, 415 another protocol: nothing that time heals.
+        _ => again(false, true, answered()),
+    }
+}
+
+fn bad_request(body: &str, lean: Lean, answered: impl Fn() -> String) -> Verdict {
+    if words::too_large(body) {
+        return Verdict::Split { trouble: answered() };
+    }
+    if words::undecodable(body) {
+        return Verdict::Refused(words::refusal(body));
+    }
+    match lean {
+        Lean::Told if !words::partial(body) => Verdict::Isolate(words::refusal(body)),
+        lean => refused_in_part(body, lean),
+    }
+}
+
+fn refused_in_part(body: &str, lean: Lean) -> Verdict {
+    match lean {
+        Lean::Isolate => Verdict::Isolate(words::refusal(body)),
+        Lean::Partial | Lean::Told => Verdict::Partial(words::refusal(body)),
     }
 }
