@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The commands.
+
+pub mod check;
