@@ -21,7 +21,7 @@ use serde::Serialize;
 
 pub use fault::{Fault, Faults, Mark};
 pub use read::{load, load_within};
-pub use source::{Origin, Source, from_environment};
+pub use source::{Loaded, Source, from_environment};
 
 use crate::{deliver, map, receive};
 

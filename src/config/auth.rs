@@ -129,7 +129,7 @@ fn secret_source(
 ) -> Option<SecretSource> {
     match (section.says(inline), section.says(file)) {
         (true, true) => {
-            section.fault(file, format!("stands beside {inline} (expected one of them)"))
+            section.fault(file, format!("stands beside {inline} (expected one of them)"));
         }
         (false, false) => {
             section.reader.fault(&section.path, format!("needs {inline} or {file}"));

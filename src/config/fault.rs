@@ -62,7 +62,7 @@ pub struct Faults {
 
 impl Faults {
     pub(super) fn new(origin: impl Into<String>, mut list: Vec<Fault>) -> Self {
-        list.sort_by(|a, b| a.mark.cmp(&b.mark));
+        list.sort_by_key(|fault| fault.mark);
         list.dedup();
         let further = list.len().saturating_sub(FAULTS_MAX);
         list.truncate(FAULTS_MAX);

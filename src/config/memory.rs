@@ -25,7 +25,7 @@ fn limit_of(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
 /// A third of the limit, in whole MiB.
 pub(super) fn default_budget_bytes(limit: Option<u64>) -> u64 {
     match limit {
-        Some(bytes) => (bytes / 3 >> 20 << 20).max(super::server::BUDGET_BYTES_MIN),
+        Some(bytes) => ((bytes / 3) & !0xF_FFFF).max(super::server::BUDGET_BYTES_MIN),
         None => BUDGET_BYTES_DEFAULT,
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::fault::{Fault, Faults, Mark};
 use super::reader::{Findings, Reader, Section, read_section};
-use super::source::{Origin, Source};
+use super::source::{Loaded, Source};
 use super::yaml::{Entry, Node, Value, parse};
 use super::{Config, Telemetry, cloudwatch, memory, relabel, remote_write, server};
 
@@ -17,11 +17,11 @@ const KEY_VARIABLE: &str = "SLUICEGATE_ACCESS_KEY";
 /// # Errors
 /// Every fault that it has, in the order of the text.
 pub fn load(source: Source<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults> {
-    load_within(source, env, memory::limit_bytes()).map(|(config, _)| config)
+    load_within(source, env, memory::limit_bytes()).map(|loaded| loaded.config)
 }
 
-/// [`load`] for a given memory limit in bytes; also returns where the configuration came from, with
-/// the notes on it.
+/// [`load`] for a given memory limit in bytes; also returns where the configuration came from and the
+/// notes on it.
 ///
 /// # Errors
 /// As [`load`].
@@ -29,7 +29,7 @@ pub fn load_within(
     source: Source<'_>,
     env: &dyn Fn(&str) -> Option<String>,
     memory_limit: Option<u64>,
-) -> Result<(Config, Origin), Faults> {
+) -> Result<Loaded, Faults> {
     let name = source.name();
     let (root, faults) = parse(source.text());
     let Some(mut root) = root else { return Err(Faults::new(name, faults)) };
@@ -42,8 +42,9 @@ pub fn load_within(
         let faults = faults.into_iter().map(name_the_variable).collect();
         return Err(Faults::new(name, faults));
     }
-    notes.sort_by(|a, b| a.mark.cmp(&b.mark));
-    Ok((config, Origin { name, notes }))
+    notes.sort_by_key(|note| note.mark);
+    let notes = notes.iter().map(|note| note.line(&name)).collect();
+    Ok(Loaded { config, origin: name, notes })
 }
 
 fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {

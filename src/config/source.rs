@@ -50,13 +50,15 @@ impl Source<'_> {
     }
 }
 
-/// Where a configuration came from, and what is to be said about it although it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+/// A configuration, where it came from, and what is to be said about it although it holds.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
     /// A file's path, a variable's name, or `environment`.
-    pub name: String,
-    /// Notes, in the order of the text: warnings, to be logged at start.
-    pub notes: Vec<Fault>,
+    pub origin: String,
+    /// Notes (`file:line:column: setting: message`), in the order of the text: warnings for the log.
+    pub notes: Vec<String>,
 }
 
 /// Finds and reads the configuration: the file of `--config`, else that of `SLUICEGATE_CONFIG`, else
@@ -68,7 +70,7 @@ pub struct Origin {
 pub fn from_environment(
     flag: Option<PathBuf>,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Config, Origin), Faults> {
+) -> Result<Loaded, Faults> {
     let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let by_flag = flag.is_some();
     let path = flag.or_else(|| set(PATH_VARIABLE).map(PathBuf::from));
@@ -79,14 +81,13 @@ pub fn from_environment(
         return load_within(source, env, memory_limit);
     };
     let text = read_file(&path)?;
-    let (config, mut origin) =
-        load_within(Source::File { path: &path, text: &text }, env, memory_limit)?;
+    let mut loaded = load_within(Source::File { path: &path, text: &text }, env, memory_limit)?;
     if content.is_some() {
         let other = if by_flag { "--config" } else { PATH_VARIABLE };
         let message = format!("has no effect: {other} names a file");
-        origin.notes.insert(0, Fault::nowhere(CONTENT_VARIABLE, message));
+        loaded.notes.insert(0, Fault::nowhere("", message).line(CONTENT_VARIABLE));
     }
-    Ok((config, origin))
+    Ok(loaded)
 }
 
 fn read_file(path: &Path) -> Result<String, Faults> {

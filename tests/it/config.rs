@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sluicegate::config::{Config, Faults, Origin, Source, from_environment, load_within};
+use sluicegate::config::{Config, Faults, Loaded, Source, from_environment, load_within};
 use sluicegate::deliver::config::Auth;
 use sluicegate::receive::KeySource;
 
@@ -19,7 +19,7 @@ fn nothing(_: &str) -> Option<String> {
     None
 }
 
-fn read(text: &str) -> Result<(Config, Origin), Faults> {
+fn read(text: &str) -> Result<Loaded, Faults> {
     let path = Path::new("sluicegate.yaml");
     load_within(Source::File { path, text }, &nothing, None)
 }
@@ -29,9 +29,8 @@ fn outcome(text: &str) -> String {
     let path = Path::new("sluicegate.yaml");
     match load_within(Source::File { path, text }, &env, None) {
         Err(faults) => faults.lines().map(|line| format!("error: {line}\n")).collect(),
-        Ok((config, origin)) => {
-            let notes = origin.notes.iter().map(|note| note.line(&origin.name));
-            let notes: String = notes.map(|line| format!("# warning: {line}\n")).collect();
+        Ok(Loaded { config, notes, .. }) => {
+            let notes: String = notes.iter().map(|line| format!("# warning: {line}\n")).collect();
             notes + &config.to_yaml()
         }
     }
@@ -59,8 +58,9 @@ fn each_fixture_ends_as_recorded() {
 fn the_skeleton_reads_into_what_it_says_and_the_defaults() {
     let text = include_str!("../fixtures/config/skeleton.yaml");
     let path = Path::new("sluicegate.yaml");
-    let (config, origin) = load_within(Source::File { path, text }, &env, None).unwrap();
-    assert_eq!((origin.name.as_str(), origin.notes.len()), ("sluicegate.yaml", 0));
+    let Loaded { config, origin, notes } =
+        load_within(Source::File { path, text }, &env, None).unwrap();
+    assert_eq!((origin.as_str(), notes.len()), ("sluicegate.yaml", 0));
     let primary = &config.server.access_keys[0];
     let KeySource::Key(key) = &primary.source else { panic!("no inline key") };
     assert_eq!((primary.name.as_str(), key.expose()), ("primary", "key-from-environment"));
@@ -79,7 +79,7 @@ fn the_budget_follows_the_memory_limit_and_the_body_follows_the_budget() {
     let text = "server: { insecure_allow_unauthenticated: true }\n\
                 remote_write: [{ url: 'http://one.example/write' }]\n";
     let sizes = |limit: Option<u64>| {
-        let (config, _) = load_within(Source::Content(text), &nothing, limit).unwrap();
+        let Loaded { config, .. } = load_within(Source::Content(text), &nothing, limit).unwrap();
         (config.server.budget >> 20, config.server.max_body_size >> 20)
     };
     assert_eq!(sizes(None), (256, 96));
@@ -97,7 +97,7 @@ fn the_effective_configuration_reads_back_as_itself() {
         "server: { access_keys: [{ key_file: /k, accounts: ['000000000001'] }], path: '/a:b' }\n\
          cloudwatch: { job: '$${NOT_EXPANDED} # \"x\"', statistics_rules: [{ statistics: [] }] }\n\
          global: { external_labels: { a: 'true', b: '1', c: \"x: \\ty\", __replica__: '~' } }\n\
-         relabel_configs: [{ source_labels: [a], regex: '(?P<x>.+) #', replacement: '${x}${1}$$' }]\n\
+         relabel_configs: [{ source_labels: [a], regex: '(?P<x>.+) #', target_label: b, replacement: '${x}${1}$$' }]\n\
          remote_write:\n\
          - url: http://one.example/write?a=b&c=%20d\n\
          \x20 sigv4: { region: r, role_arn: 'arn:aws:iam::1:role/x', external_id: '007' }\n\
@@ -107,9 +107,10 @@ fn the_effective_configuration_reads_back_as_itself() {
          \x20 bad_request: isolate\n\
          log: { level: 'info,sluicegate=debug', format: text }\n",
     ] {
-        let (config, _) = read(text).unwrap_or_else(|faults| panic!("{faults}"));
+        let Loaded { config, .. } = read(text).unwrap_or_else(|faults| panic!("{faults}"));
         let shown = config.to_yaml();
-        let (again, _) = read(&shown).unwrap_or_else(|faults| panic!("{faults}\n{shown}"));
+        let Loaded { config: again, .. } =
+            read(&shown).unwrap_or_else(|faults| panic!("{faults}\n{shown}"));
         assert_eq!(again.to_yaml(), shown);
     }
 }
@@ -126,7 +127,7 @@ fn relabelling_rules_are_taken_word_for_word() {
     };
     let rule =
         "{ source_labels: [a], regex: '(?P<x>.)(.)', target_label: b, replacement: '${x}${2}$$' }";
-    let (config, _) = read(&around(rule)).unwrap_or_else(|faults| panic!("{faults}"));
+    let Loaded { config, .. } = read(&around(rule)).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(config.relabel_configs, config.remote_write[0].write_relabel_configs);
     assert_eq!(config.to_yaml().matches("${x}${2}$$").count(), 2, "{}", config.to_yaml());
 
@@ -154,8 +155,8 @@ fn no_secret_is_shown() {
          - {{ url: 'http://3.example/', bearer_token: {secret}-d, headers: {{ A: {secret}-e }} }}\n\
          - {{ url: 'http://4.example/', sigv4: {{ region: r, access_key: a, secret_key: {secret}-f }} }}\n"
     );
-    let (config, origin) = read(&text).unwrap_or_else(|faults| panic!("{faults}"));
-    for shown in [config.to_yaml(), format!("{config:?}"), format!("{origin:?}")] {
+    let Loaded { config, origin, notes } = read(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    for shown in [config.to_yaml(), format!("{config:?}"), format!("{origin} {notes:?}")] {
         assert!(!shown.contains(secret), "{shown}");
     }
     assert_eq!(config.to_yaml().matches("<secret>").count(), 6);
@@ -189,8 +190,8 @@ fn an_address_and_a_key_in_the_environment_suffice() {
         "SLUICEGATE_ACCESS_KEY" => Some("secret-${HOME}".to_owned()),
         _ => None,
     };
-    let (config, origin) = from_environment(None, &env).unwrap();
-    assert_eq!(origin.name, "environment");
+    let Loaded { config, origin, .. } = from_environment(None, &env).unwrap();
+    assert_eq!(origin, "environment");
     let KeySource::Key(key) = &config.server.access_keys[0].source else { panic!("no key") };
     assert_eq!(key.expose(), "secret-${HOME}");
     let Auth::Sigv4(sigv4) = &config.remote_write[0].auth else { panic!("not signed") };
@@ -237,11 +238,12 @@ fn the_first_source_that_is_set_is_read() {
         }
     };
     let port = |flag: Option<&Path>, has_path| {
-        let (config, origin) = from_environment(flag.map(Path::to_owned), &env(has_path)).unwrap();
+        let Loaded { config, notes, .. } =
+            from_environment(flag.map(Path::to_owned), &env(has_path)).unwrap();
         let KeySource::KeyFile(key) = &config.server.access_keys[0].source else {
             panic!("no file")
         };
-        (config.server.listen_address.port(), key.clone(), origin.notes.len())
+        (config.server.listen_address.port(), key.clone(), notes.len())
     };
     // A relative path starts where its configuration file lies.
     assert_eq!(port(Some(&flag), true), (1, directory.path().join("k"), 1));
@@ -278,6 +280,9 @@ fn check_prints_faults_or_what_is_in_effect() {
     let (status, again) = check(&out);
     assert!(status.contains("(0)"), "{status}");
     assert_eq!(again.matches("\nserver:\n").count(), 1);
+    let (status, out) = check(include_str!("../fixtures/config/skeleton.yaml"));
+    assert!(status.contains("(0)"), "{status}");
+    assert!(out.contains("# warning: /run/secrets/previous cannot be read: "), "{out}");
 }
 
 /// Every setting that the effective configuration shows is in the list, and a few that it hides.
@@ -300,7 +305,7 @@ fn the_list_of_settings_is_complete() {
         }
     }
     let settings: BTreeSet<String> = Config::settings().into_iter().collect();
-    let (config, _) = read(include_str!("../fixtures/config/anchors.yaml")).unwrap();
+    let Loaded { config, .. } = read(include_str!("../fixtures/config/anchors.yaml")).unwrap();
     let mut shown = BTreeSet::new();
     paths("", &serde_json::to_value(&config).unwrap(), &mut shown);
     for list in ["relabel_configs", "remote_write"] {
@@ -326,7 +331,7 @@ proptest! {
     /// Whatever the text, the reading ends, in a configuration or in a bounded list of faults.
     #[test]
     fn no_text_makes_the_reading_panic(text in any::<String>(), yamlish in "[-a-c:{}\\[\\],&*#|>!?%'\"\\\\ \n\t$<~0-9.]{0,80}") {
-        for text in [text.clone(), yamlish.clone(), format!("server:\n  {yamlish}"), format!("remote_write:\n- {yamlish}")] {
+        for text in [text, format!("server:\n  {yamlish}"), format!("remote_write:\n- {yamlish}"), yamlish] {
             if let Err(faults) = load_within(Source::Content(&text), &env, None) {
                 prop_assert!(!faults.list().is_empty() && faults.list().len() <= 100);
             }
@@ -340,6 +345,6 @@ proptest! {
         let (before, behind) = text.split_at(at.min(text.len()));
         let spoilt: String =
             before.iter().copied().chain(with.chars()).chain(behind.iter().copied().skip(cut)).collect();
-        let _ = load_within(Source::Content(&spoilt), &env, None).map(|(config, _)| config.to_yaml());
+        let _ = load_within(Source::Content(&spoilt), &env, None).map(|loaded| loaded.config.to_yaml());
     }
 }
