@@ -1,8 +1,27 @@
 //! What was said, read into what is meant; every fault is reported at once.
 
+mod auth;
+mod cloudwatch;
+mod expand;
+mod fault;
+mod memory;
+mod read;
+mod reader;
+mod relabel;
+mod remote_write;
+mod server;
+mod show;
+mod source;
+mod values;
+mod yaml;
+
 use std::net::SocketAddr;
 
 use serde::Serialize;
+
+pub use fault::{Fault, Faults, Mark};
+pub use read::{load, load_within};
+pub use source::{Loaded, Source, from_environment};
 
 use crate::{deliver, map, receive};
 
@@ -23,6 +42,23 @@ pub struct Config {
     pub remote_write: Vec<deliver::Destination>,
     /// `log`
     pub log: Log,
+}
+
+impl Config {
+    /// The effective configuration as YAML, secrets hidden. Where none stands in it, it reads back as
+    /// the same configuration.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        // Serializing into a value fails for no type of ours: all keys are texts.
+        serde_json::to_value(self).map(|value| show::to_yaml(&value)).unwrap_or_default()
+    }
+
+    /// The path of every setting that has an effect, sorted: `remote_write[].queue_config.max_shards`.
+    /// The list comes from the reading code itself.
+    #[must_use]
+    pub fn settings() -> Vec<String> {
+        read::settings()
+    }
 }
 
 /// The `telemetry` section.

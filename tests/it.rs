@@ -24,3 +24,6 @@ mod map_series;
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
+/// The configuration: every fault at once, every default, and no secret shown.
+#[path = "it/config.rs"]
+mod config;

@@ -1,12 +1,14 @@
 //! What delivery is told of one destination: Prometheus's own `remote_write` block.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use crate::map::relabel::Rule;
-use crate::secret::Secret;
+use crate::secret::{HIDDEN, Secret};
 
 /// `sigv4`: signing for Amazon Managed Service for Prometheus.
 #[derive(Clone, Debug, Serialize)]
@@ -36,8 +38,7 @@ pub struct Sigv4 {
 }
 
 /// A secret that is given inline or read from a file (and read again when the file changes).
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug)]
 pub enum SecretSource {
     /// The text itself.
     Inline(Secret),
@@ -46,8 +47,7 @@ pub enum SecretSource {
 }
 
 /// How requests prove who sends them.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, Default)]
 pub enum Auth {
     /// Not at all.
     #[default]
@@ -68,6 +68,54 @@ pub enum Auth {
         /// The credentials.
         credentials: SecretSource,
     },
+}
+
+/// As the configuration writes it: no key, or one of `sigv4`, `basic_auth`, `authorization`.
+impl Serialize for Auth {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Self::None => {}
+            Self::Sigv4(sigv4) => map.serialize_entry("sigv4", sigv4)?,
+            Self::BasicAuth { username, password } => {
+                let (key, shown) = password.shown("password", "password_file");
+                let block = [("username", username.as_str()), (key, shown.as_ref())];
+                map.serialize_entry("basic_auth", &Block(&block))?;
+            }
+            Self::Authorization { scheme, credentials } => {
+                let (key, shown) = credentials.shown("credentials", "credentials_file");
+                let block = [("type", scheme.as_str()), (key, shown.as_ref())];
+                map.serialize_entry("authorization", &Block(&block))?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl SecretSource {
+    /// The key that it stands under, and what may be shown of it.
+    fn shown(&self, inline: &'static str, file: &'static str) -> (&'static str, Cow<'_, str>) {
+        match self {
+            Self::Inline(_) => (inline, Cow::Borrowed(HIDDEN)),
+            Self::File(path) => (file, path.to_string_lossy()),
+        }
+    }
+}
+
+/// A mapping of two texts.
+struct Block<'a>(&'a [(&'static str, &'a str); 2]);
+
+impl Serialize for Block<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+fn show_headers<S: Serializer>(
+    headers: &[(String, Secret)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
 }
 
 /// `tls_config` of a destination.
@@ -142,9 +190,10 @@ pub struct Destination {
     /// Whether a 200 waits for it.
     pub required: bool,
     /// How requests prove who sends them.
+    #[serde(flatten)]
     pub auth: Auth,
     /// Further headers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "show_headers")]
     pub headers: Vec<(String, Secret)>,
     /// TLS settings.
     pub tls_config: Tls,

@@ -1,0 +1,110 @@
+//! Reads `cloudwatch`, `global` and `log`.
+
+use super::reader::Section;
+use super::{Global, Log, LogFormat, fault::nearest};
+use crate::map::{Config, Naming, Statistics, StatisticsRule, Timestamp};
+
+pub(super) fn read(section: &Section<'_>) -> Config {
+    let defaults = Config::default();
+    let said_statistics = statistics(section);
+    let statistics_rules = section
+        .sections("statistics_rules", |rule| {
+            if !rule.says("statistics") {
+                rule.reader.fault(&rule.path, "needs statistics (`[]` for none)");
+            }
+            StatisticsRule {
+                namespace: rule.filled("namespace").unwrap_or_else(|| "*".to_owned()),
+                metric: rule.filled("metric").unwrap_or_else(|| "*".to_owned()),
+                statistics: statistics(rule).unwrap_or(Statistics::none()),
+            }
+        })
+        .unwrap_or_default();
+    if said_statistics == Some(Statistics::none()) && statistics_rules.is_empty() {
+        section.fault("statistics", "names none, so nothing would be sent");
+    }
+    Config {
+        naming: section
+            .choice(
+                "naming",
+                &[
+                    ("yace", Naming::Yace),
+                    ("cloudwatch_exporter", Naming::CloudwatchExporter),
+                    ("telegraf", Naming::Telegraf),
+                    ("otel", Naming::Otel),
+                ],
+            )
+            .unwrap_or_default(),
+        timestamp: section
+            .choice("timestamp", &[("start", Timestamp::Start), ("end", Timestamp::End)])
+            .unwrap_or_default(),
+        statistics: said_statistics.unwrap_or(defaults.statistics),
+        statistics_rules,
+        job: section.string("job").unwrap_or(defaults.job),
+        series_cache: section
+            .bytes("series_cache", 4 << 10..=1 << 40)
+            .unwrap_or(defaults.series_cache),
+    }
+}
+
+fn statistics(section: &Section<'_>) -> Option<Statistics> {
+    let names = section.strings("statistics")?;
+    let mut statistics = Statistics::none();
+    for (index, name) in names.iter().enumerate() {
+        if let Some(flag) = statistics.flag(name) {
+            *flag = true;
+            continue;
+        }
+        let hint = match nearest(name, Statistics::NAMES) {
+            Some(known) => format!("; did you mean `{known}`?"),
+            None => "; percentiles and the like are `extended`".to_owned(),
+        };
+        let path = format!("{}[{index}]", section.at("statistics"));
+        let expected = Statistics::NAMES.join(", ");
+        section.reader.fault(&path, format!("unknown choice (expected any of: {expected}{hint})"));
+    }
+    Some(statistics)
+}
+
+pub(super) fn read_global(section: &Section<'_>) -> Global {
+    let external_labels = section.pairs("external_labels");
+    for (name, value) in &external_labels {
+        let path = format!("{}.{name}", section.at("external_labels"));
+        let legal = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !legal {
+            section.reader.fault(&path, "is no label name (expected [a-zA-Z_][a-zA-Z0-9_]*)");
+        } else if name == "__name__" {
+            section.reader.fault(&path, "is the metric's name and cannot be an external label");
+        } else if value.is_empty() {
+            section.reader.fault(&path, "is empty (a label without a value is not sent)");
+        }
+    }
+    Global { external_labels }
+}
+
+const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
+
+pub(super) fn read_log(section: &Section<'_>) -> Log {
+    let format = section.choice("format", &[("json", LogFormat::Json), ("text", LogFormat::Text)]);
+    let level = section.filled("level").filter(|level| {
+        // A bare word that is no level would be taken for the name of a module.
+        let odd = level.split(',').map(str::trim).find(|word| {
+            let bare = word.chars().all(|c| c.is_ascii_alphanumeric());
+            bare && !LEVELS.contains(&word.to_ascii_lowercase().as_str())
+        });
+        let trouble = match odd {
+            Some(word) => Some(nearest(word, LEVELS)),
+            None => tracing_subscriber::EnvFilter::try_new(level).is_err().then_some(None),
+        };
+        if let Some(meant) = trouble {
+            let hint = meant.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
+            let expected = LEVELS.join(", ");
+            let message = format!(
+                "unknown level (expected one of: {expected}, or directives as in RUST_LOG{hint})"
+            );
+            section.fault("level", message);
+        }
+        trouble.is_none()
+    });
+    Log { format: format.unwrap_or_default(), level: level.unwrap_or_else(|| "info".to_owned()) }
+}
