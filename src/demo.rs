@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The demo.
+pub mod books;
+pub mod catalogue;
+pub mod contract;
+pub mod dice;
+pub mod firehose;
+pub mod receiver;
+pub mod records;
+pub mod stream;
