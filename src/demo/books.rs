@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::firehose::{Delivery, Outcome};
 use super::receiver::{Labels, Ledger, Series, exposition};
-use super::stream::{Format, MetricStream};
+use super::stream::{Format, MetricStream, Point};
 
 /// How a stream was cut into Firehose requests: enough to tell again what each one held.
 #[derive(Clone, Debug)]
@@ -26,6 +26,13 @@ impl Plan {
     #[must_use]
     pub fn requests_per_minute(&self) -> usize {
         self.stream.metrics().len().div_ceil(self.points_per_request.max(1))
+    }
+
+    /// The data points of a request.
+    pub fn points(&self, minute: usize, request: usize) -> impl Iterator<Item = Point<'_>> {
+        let start_ms = self.minutes.get(minute).copied().unwrap_or_default();
+        let first = request.saturating_mul(self.points_per_request);
+        self.stream.points(start_ms, first..first.saturating_add(self.points_per_request))
     }
 
     /// The format of a request.
@@ -142,7 +149,7 @@ impl Balance {
         let mut series_of: HashMap<(usize, &'static str), (Labels, Option<&Series>)> =
             HashMap::new();
         for (minute, &start_ms) in plan.minutes.iter().enumerate() {
-            for (index, point) in plan.stream.minute(start_ms).enumerate() {
+            for (index, point) in plan.stream.points(start_ms, 0..usize::MAX).enumerate() {
                 let request = (minute, plan.request_of(index));
                 if !tally.requests.contains(&request) {
                     continue;

@@ -34,6 +34,19 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// What it looks like from outside, in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "up",
+            Self::Outage => "down",
+            Self::HangUp => "hanging up",
+            Self::Throttle { .. } => "throttling",
+        }
+    }
+}
+
 /// Label names and values in the order in which they came.
 pub type Labels = Vec<(String, String)>;
 
@@ -107,6 +120,14 @@ impl Receiver {
     /// Misbehaves from now on; [`Fault::None`] ends it.
     pub fn set_fault(&self, fault: Fault) {
         *lock(&self.state.fault) = (fault, 0);
+    }
+
+    /// As [`Receiver::set_fault`], but what it does already goes on.
+    pub fn ensure_fault(&self, fault: Fault) {
+        let mut held = lock(&self.state.fault);
+        if held.0 != fault {
+            *held = (fault, 0);
+        }
     }
 
     /// A copy of the ledger.

@@ -2,6 +2,7 @@
 //! same seed, and knows which samples must come of them.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use super::catalogue::{ACCOUNTS, Extended, Kind, REGIONS, TEMPLATES, Template};
@@ -152,12 +153,15 @@ impl MetricStream {
         &self.metrics
     }
 
-    /// The data points of one minute, in the order of the metrics. They are a function of the seed
-    /// and the minute.
-    pub fn minute(&self, start_ms: i64) -> impl Iterator<Item = Point<'_>> {
-        self.metrics.iter().enumerate().map(move |(index, metric)| {
-            let mut dice = Dice::of(self.seed, index as u64, start_ms.unsigned_abs());
-            point(metric, start_ms, &mut dice)
+    /// The data points that some of the metrics have of the minute that begins at `start_ms`. They
+    /// are a function of the seed and the minute.
+    pub fn points(&self, start_ms: i64, metrics: Range<usize>) -> impl Iterator<Item = Point<'_>> {
+        let first = metrics.start;
+        let end = metrics.end.min(self.metrics.len());
+        let some = self.metrics.get(first..end).unwrap_or_default().iter();
+        some.enumerate().map(move |(offset, metric)| {
+            let index = (first + offset) as u64;
+            point(metric, start_ms, &mut Dice::of(self.seed, index, start_ms.unsigned_abs()))
         })
     }
 }
@@ -195,7 +199,8 @@ fn point<'a>(metric: &'a Metric, start_ms: i64, dice: &mut Dice) -> Point<'a> {
     let (count, mean) = if chance == 50 { (0, 0.0) } else { (count, mean) };
     let spread = if whole { 0.0 } else { dice.unit() };
     let (min, max) = (mean * (1.0 - spread), mean * (1.0 + spread));
-    let extended = metric.template.extended.iter().filter(|_| count > 0 && chance % 17 != 0);
+    let extended =
+        metric.template.extended.iter().filter(|_| count > 0 && !chance.is_multiple_of(17));
     let extended = extended
         .map(|statistic| (statistic, min + (max - min) * statistic.quantile.unwrap_or(0.5)))
         .collect();
