@@ -6,7 +6,6 @@
 
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pipeline::{House, Listeners};
 use crate::secret::Secret;
 use crate::tasks::Tasks;
+use crate::units;
 
 // What is sent, and by whom.
 pub mod catalogue;
@@ -41,7 +41,7 @@ use screen::Screen;
 use stream::{Format, MetricStream};
 
 /// What happens to the receiver during the demo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Trouble {
     /// Nothing.
     #[default]
@@ -78,42 +78,53 @@ impl Trouble {
     }
 }
 
-impl FromStr for Trouble {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|trouble| trouble.name() == text)
-            .ok_or_else(|| format!("{text:?} is none of {}", Self::ALL.map(Self::name).join(", ")))
-    }
-}
-
 /// What the demo is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Formats of the stream, request by request in turn.
-    pub formats: Vec<Format>,
+    /// Format of the stream; all of them, request by request in turn, if left out.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// CloudWatch metrics in the stream.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     pub metrics: usize,
-    /// How long data points are sent.
+    /// How long data points are sent: seconds, or a duration such as 1m30s.
+    #[arg(long, value_name = "S", default_value = "10s", value_parser = seconds)]
     pub duration: Duration,
-    /// What happens meanwhile.
+    /// What happens to the receiver meanwhile.
+    #[arg(long, value_enum, default_value_t)]
     pub fault: Trouble,
     /// Whether Firehose compresses.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub gzip: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            formats: Format::ALL.to_vec(),
+            format: None,
             metrics: 1000,
             duration: Duration::from_secs(10),
             fault: Trouble::None,
             gzip: true,
         }
     }
+}
+
+impl Options {
+    fn formats(&self) -> Vec<Format> {
+        self.format.map_or_else(|| Format::ALL.to_vec(), |format| vec![format])
+    }
+}
+
+/// The longest demo: a day, so that no sum of times overflows.
+const DURATION_MAX: Duration = Duration::from_secs(86_400);
+
+/// Reads a duration; a bare number is seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let bare = text.parse().ok().map(Duration::from_secs);
+    bare.or_else(|| units::parse_duration(text))
+        .filter(|duration| (Duration::from_secs(1)..=DURATION_MAX).contains(duration))
+        .ok_or_else(|| "a time from 1s to 24h is needed".to_owned())
 }
 
 /// Data points of one delivery.
@@ -139,7 +150,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// # Errors
 /// If a part cannot be started, or `out` cannot be written to.
 pub async fn run(
-    options: &Options,
+    options: Options,
     out: &mut (dyn Write + Send),
     terminal: bool,
 ) -> anyhow::Result<bool> {
@@ -155,13 +166,13 @@ pub async fn run(
     let house = House::start(config, listeners).await.context("the gateway cannot be started")?;
     let url = format!("http://{}{}", house.ingest_address, gateway::PATH);
 
-    let formats: Vec<_> = options.formats.iter().map(|format| format.name()).collect();
+    let formats: Vec<_> = options.formats().into_iter().map(Format::name).collect();
     screen.line(&format!(
-        "{} metrics, {}{}, {:?}, fault: {}",
+        "{} metrics, {}{}, {}, fault: {}",
         books::Thousands(options.metrics as u64),
         formats.join(" + "),
         if options.gzip { ", gzip" } else { "" },
-        options.duration,
+        units::format_duration(options.duration),
         options.fault.name(),
     ))?;
     screen.line(&format!("firehose -> {url} -> {}", receiver.url()))?;
@@ -173,7 +184,7 @@ pub async fn run(
     };
     let minute = MINUTE_MIN.max(options.duration / MINUTES_MAX);
     let sender = Arc::new(Sender {
-        plan: plan(options, minute),
+        plan: plan(&options, minute),
         firehose: Firehose::new(firehose)?,
         tally: Mutex::default(),
         room: Arc::new(Semaphore::new(DELIVERIES_MAX)),
@@ -239,7 +250,7 @@ fn plan(options: &Options, minute: Duration) -> Plan {
         stream: MetricStream::new(options.metrics, dice::fresh_seed()),
         minutes: (1..=minutes).rev().map(|ago| (this_minute - ago) * 60_000).collect(),
         points_per_request: POINTS_PER_REQUEST,
-        formats: options.formats.clone(),
+        formats: options.formats(),
     }
 }
 
@@ -288,5 +299,48 @@ impl Sender {
         self.tally().send(request, count);
         let delivery = self.firehose.deliver(records).await;
         self.tally().settle(request, count, delivery);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_may_be_bare_seconds() {
+        for (text, duration_s) in
+            [("10", Some(10)), ("10s", Some(10)), ("1m30s", Some(90)), ("0", None), ("2d", None)]
+        {
+            assert_eq!(seconds(text).ok(), duration_s.map(Duration::from_secs), "{text}");
+        }
+        assert!(seconds("soon").is_err());
+        assert!(seconds("18446744073709551615").is_err());
+    }
+
+    #[test]
+    fn an_outage_is_the_middle_third() {
+        let duration = Duration::from_secs(30);
+        let at = |second| Trouble::Outage.at(Duration::from_secs(second), duration);
+        assert_eq!(
+            [9, 10, 19, 20].map(at),
+            [Fault::None, Fault::Outage, Fault::Outage, Fault::None]
+        );
+        assert_eq!(Trouble::Throttle.at(duration, duration), Fault::None, "the end is undisturbed");
+    }
+
+    #[test]
+    fn minutes_end_before_now_and_lie_within_the_hour() {
+        for duration_s in [1, 10, 3600] {
+            let options =
+                Options { duration: Duration::from_secs(duration_s), ..Options::default() };
+            let minute = MINUTE_MIN.max(options.duration / MINUTES_MAX);
+            let minutes = plan(&options, minute).minutes;
+            let now_ms =
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            let now_ms = i64::try_from(now_ms).unwrap_or_default();
+            assert!(minutes.windows(2).all(|two| two[1] - two[0] == 60_000));
+            assert!(minutes.last().is_some_and(|last| last + 60_000 <= now_ms));
+            assert!(minutes.first().is_some_and(|first| now_ms - first < 3_600_000));
+        }
     }
 }

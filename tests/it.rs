@@ -9,3 +9,6 @@ mod demo_stream;
 /// The demo's receiver counts what comes, and the books find every sample that does not fit.
 #[path = "it/demo_books.rs"]
 mod demo_books;
+/// The demo as a whole: the real gateway between the demo's two ends.
+#[path = "it/demo_run.rs"]
+mod demo_run;

@@ -127,23 +127,11 @@ pub struct Balance {
 
 const EXAMPLES_MAX: usize = 5;
 
-/// The label that names a resource where its ARN is known. The demo's metrics have none, so it says
-/// nothing that the other labels do not, and the books do not ask for it.
-const RESOURCE_LABEL: &str = "name";
-
 impl Balance {
     /// Holds the receiver's ledger against what was sent.
     #[must_use]
     pub fn of(plan: &Plan, tally: &Tally, ledger: &Ledger) -> Self {
         let mut balance = Self { stored: ledger.stored, ..Self::default() };
-        let held: HashMap<Labels, &Series> = ledger
-            .series
-            .iter()
-            .map(|(labels, series)| {
-                let known = labels.iter().filter(|label| label.0 != RESOURCE_LABEL);
-                (known.cloned().collect(), series)
-            })
-            .collect();
         let mut accounted = 0;
         // One identity at a time for all minutes, so that its labels are made once.
         let mut series_of: HashMap<(usize, &'static str), (Labels, Option<&Series>)> =
@@ -158,7 +146,7 @@ impl Balance {
                 for (suffix, value) in point.samples(plan.format(minute, request.1)) {
                     let (labels, series) = series_of.entry((index, suffix)).or_insert_with(|| {
                         let labels = point.metric.labels(suffix);
-                        let series = held.get(&labels).copied();
+                        let series = ledger.series.get(&labels);
                         (labels, series)
                     });
                     balance.owed += u64::from(acknowledged);

@@ -3,19 +3,20 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
 use super::catalogue::{ACCOUNTS, Extended, Kind, REGIONS, TEMPLATES, Template};
 use super::dice::Dice;
 
 /// A metric stream's `OutputFormat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Format {
     /// One JSON object per data point.
     Json,
     /// OpenTelemetry 0.7: flat labels.
+    #[value(name = "opentelemetry0.7")]
     OpenTelemetry07,
     /// OpenTelemetry 1.0: nested attributes.
+    #[value(name = "opentelemetry1.0")]
     OpenTelemetry10,
 }
 
@@ -43,17 +44,6 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| format!("{text:?} is none of {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -86,6 +76,8 @@ impl Metric {
         labels.push(("account_id".to_owned(), self.account.to_owned()));
         labels.push(("region".to_owned(), self.region.to_owned()));
         labels.push(("job".to_owned(), "cloudwatch".to_owned()));
+        labels.push(("name".to_owned(), "global".to_owned()));
+        labels.push(("namespace".to_owned(), self.template.namespace.to_owned()));
         labels.sort();
         labels
     }
