@@ -1,0 +1,130 @@
+//! What the demo shows: one line that is written over on a terminal, plain lines otherwise.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::books::{Balance, Tally, Thousands};
+use super::receiver::{Ledger, exposition};
+
+/// Between two plain lines of progress.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Series shown at the end.
+const SERIES_SHOWN: usize = 8;
+
+/// Where the demo writes to.
+pub struct Screen<'a> {
+    out: &'a mut (dyn Write + Send),
+    terminal: bool,
+    shown_at: Option<Instant>,
+}
+
+impl<'a> Screen<'a> {
+    /// Takes a writer, and whether it is a terminal.
+    pub fn new(out: &'a mut (dyn Write + Send), terminal: bool) -> Self {
+        Self { out, terminal, shown_at: None }
+    }
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    /// Shows how far the demo is; not every call writes.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn progress(
+        &mut self,
+        elapsed: Duration,
+        tally: &Tally,
+        stored: u64,
+        fault: &str,
+    ) -> io::Result<()> {
+        let due = self.shown_at.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL);
+        if !self.terminal && !due {
+            return Ok(());
+        }
+        self.shown_at = Some(Instant::now());
+        let line = format!(
+            "{:5.1}s  sent {:>9}  acknowledged {:>9}  stored {:>11}  in flight {:>3}  retries {:>3}  receiver {fault}",
+            elapsed.as_secs_f64(),
+            Thousands(tally.sent),
+            Thousands(tally.acknowledged),
+            Thousands(stored),
+            tally.in_flight(),
+            tally.retries,
+        );
+        if self.terminal {
+            write!(self.out, "\r\x1b[2K{line}")?;
+            self.out.flush()
+        } else {
+            self.line(&line)
+        }
+    }
+
+    /// Ends the progress and shows the books.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn books(&mut self, tally: &Tally, balance: &Balance, ledger: &Ledger) -> io::Result<()> {
+        if self.terminal {
+            writeln!(self.out)?;
+        }
+        self.line("\nThe books")?;
+        let unacknowledged = tally.sent.saturating_sub(tally.acknowledged);
+        for (what, figure, note) in [
+            ("data points sent", tally.sent, ""),
+            ("acknowledged", tally.acknowledged, ""),
+            ("not acknowledged", unacknowledged, ""),
+            ("samples owed", balance.owed, "of the acknowledged data points"),
+            ("samples stored", balance.stored, ""),
+            ("missing", balance.missing, ""),
+            ("wrong value", balance.wrong + ledger.conflicts, ""),
+            ("unexpected", balance.unexpected, ""),
+            ("duplicated", ledger.duplicates, "came again with the same value: harmless"),
+            ("out of order", ledger.late, "older than the newest of their series when they came"),
+            ("ill labelled", ledger.mislabelled, ""),
+            ("deliveries", tally.requests.len() as u64, ""),
+            ("delivery retries", tally.retries, "by Firehose's rules"),
+            ("deliveries given up", tally.given_up, ""),
+            ("contract breaches", tally.breaches.len() as u64, ""),
+            ("remote writes stored", ledger.requests, ""),
+            ("remote writes refused", ledger.refused, "by the fault"),
+            ("remote writes malformed", ledger.malformed, ""),
+        ] {
+            let line = format!("  {what:<24}{:>12}  {note}", Thousands(figure));
+            self.line(line.trim_end())?;
+        }
+        for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
+            let ms = tally.latency(share).as_secs_f64() * 1e3;
+            self.line(&format!("  {:<24}{ms:>12.1}  ms", format!("latency {what}")))?;
+        }
+        tally.breaches.iter().take(5).try_for_each(|b| self.line(&format!("  breach: {b}")))?;
+        balance.examples.iter().try_for_each(|example| self.line(&format!("  {example}")))?;
+        self.series(ledger)
+    }
+
+    /// Shows some of the series with their newest samples.
+    fn series(&mut self, ledger: &Ledger) -> io::Result<()> {
+        if ledger.series.is_empty() {
+            return Ok(());
+        }
+        self.line("\nSome of the series")?;
+        let mut names: Vec<_> = ledger.series.iter().collect();
+        names.sort_unstable_by_key(|(labels, _)| *labels);
+        let step = names.len().div_ceil(SERIES_SHOWN);
+        for (labels, series) in names.into_iter().step_by(step) {
+            if let Some((at, bits)) = series.samples.last() {
+                let value = f64::from_bits(*bits);
+                self.line(&format!("  {} {value} {at}", exposition(labels)))?;
+            }
+        }
+        Ok(())
+    }
+}
