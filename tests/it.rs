@@ -1,1 +1,5 @@
 //! All integration tests, in one binary.
+
+/// Imports, sizes and names of the sources, and what the README says of the code.
+#[path = "it/architecture.rs"]
+mod architecture;
