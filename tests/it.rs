@@ -39,3 +39,6 @@ mod demo_books;
 /// The demo as a whole: the real gateway between the demo's two ends.
 #[path = "it/demo_run.rs"]
 mod demo_run;
+/// Imports, sizes and names of the sources, and what the README says of the code.
+#[path = "it/architecture.rs"]
+mod architecture;
