@@ -42,3 +42,6 @@ mod demo_run;
 /// Imports, sizes and names of the sources, and what the README says of the code.
 #[path = "it/architecture.rs"]
 mod architecture;
+/// Relabelling ends as it does in Prometheus, case by case.
+#[path = "it/relabel_golden.rs"]
+mod relabel_golden;
