@@ -45,3 +45,18 @@ mod architecture;
 /// Relabelling ends as it does in Prometheus, case by case.
 #[path = "it/relabel_golden.rs"]
 mod relabel_golden;
+/// A door with lanes behind it, and the checker that every answer has to pass.
+#[path = "it/receive_door.rs"]
+mod receive_door;
+/// Every row of the status table, and what a request leaves behind.
+#[path = "it/receive_answers.rs"]
+mod receive_answers;
+/// Who may come in: keys, their rotation, their sources.
+#[path = "it/receive_keys.rs"]
+mod receive_keys;
+/// Bodies of every size and kind, and what they may cost.
+#[path = "it/receive_bodies.rs"]
+mod receive_bodies;
+/// The door behind a real listener: connections, their limits, and their ends.
+#[path = "it/receive_wire.rs"]
+mod receive_wire;

@@ -1,6 +1,6 @@
 //! The acknowledgement: a batch on its way, and who waits for it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,8 +28,8 @@ struct State {
     unsettled: usize,
     /// Why a required part was lost; the first one's reason.
     lost: Option<String>,
-    /// The last thing that went wrong on the way, settled or not.
-    trouble: Option<String>,
+    /// The last thing that went wrong on the way, settled or not. The waiting end sees it, too.
+    trouble: Trouble,
     /// Extra requests left to tell refused samples from good ones.
     isolation_left: u32,
     waiting: Option<oneshot::Sender<Settled>>,
@@ -51,14 +51,25 @@ pub enum Settled {
 /// The waiting end of a [`Load`].
 #[derive(Debug)]
 #[must_use]
-pub struct Acked(oneshot::Receiver<Settled>);
+pub struct Acked {
+    settled: oneshot::Receiver<Settled>,
+    trouble: Trouble,
+}
+
+type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Acked {
     /// Waits until every required part is settled. A load that vanishes unsettled is lost.
     pub async fn settled(&mut self) -> Settled {
-        (&mut self.0).await.unwrap_or_else(|_| Settled::Lost {
+        (&mut self.settled).await.unwrap_or_else(|_| Settled::Lost {
             reason: "the request was dropped unsettled".to_owned(),
         })
+    }
+
+    /// What went wrong last on the way, if anything did: for the answer when time is up.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -71,10 +82,11 @@ impl Load {
         required_parts: usize,
     ) -> (Self, Acked) {
         let (sender, receiver) = oneshot::channel();
+        let trouble = Trouble::default();
         let mut state = State {
             unsettled: required_parts,
             lost: None,
-            trouble: None,
+            trouble: Arc::clone(&trouble),
             isolation_left: request.isolation_max,
             waiting: Some(sender),
         };
@@ -88,18 +100,19 @@ impl Load {
             state: Mutex::new(state),
             _permit: permit,
         };
-        (load, Acked(receiver))
+        (load, Acked { settled: receiver, trouble })
     }
 
     /// Notes what went wrong last, for the answer in case the deadline passes.
     pub fn note_trouble(&self, trouble: impl Into<String>) {
-        self.state().trouble = Some(trouble.into());
+        let state = self.state();
+        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.into());
     }
 
     /// What went wrong last, if anything did.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.state().trouble.clone()
+        self.state().trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes one of the extra requests that isolation may cost this load.

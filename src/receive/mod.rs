@@ -1,5 +1,25 @@
 //! THE DOOR: HTTP, access keys, admission, replies. Read `http` first.
 
 pub mod config;
+pub mod http;
+mod head;
+mod auth;
+mod glob;
+mod attributes;
+mod admission;
+mod unread;
+mod unpack;
+mod worker;
+mod skips;
+mod reply;
+mod health;
+mod books;
+mod seldom;
+mod panics;
+pub mod listener;
+mod activity;
 
 pub use config::{AccessKey, Config, KeySource, OnUndecodable};
+pub use health::{Health, health_routes};
+pub use http::{Door, DoorFault};
+pub use listener::{Limits, serve};

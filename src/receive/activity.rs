@@ -1,0 +1,224 @@
+//! What a connection is busy with, so that neither a slow sender nor an idle one holds its place.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// What a connection may be given.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Look again then.
+    Until(Instant),
+    /// It has been idle for too long.
+    Idle,
+    /// Its headers take too long.
+    Slow,
+}
+
+/// What happens on a connection.
+#[derive(Debug)]
+pub(super) struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Requests of which the answer or the body is not done.
+    requests: usize,
+    idle_since: Instant,
+    /// When the first byte of what is not a request yet came.
+    heard: Option<Instant>,
+    /// On HTTP/2 bytes between requests may be anything.
+    multiplexed: bool,
+}
+
+impl Activity {
+    /// A new connection; it owes a request from the start.
+    pub(super) fn new() -> Arc<Self> {
+        let now = Instant::now();
+        let state = State { requests: 0, idle_since: now, heard: Some(now), multiplexed: false };
+        Arc::new(Self(Mutex::new(state)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) {
+        let mut state = self.state();
+        if state.requests == 0 && state.heard.is_none() {
+            state.heard = Some(Instant::now());
+        }
+    }
+
+    /// A request's headers have come.
+    pub(super) fn begin(self: &Arc<Self>, multiplexed: bool) -> Arc<Busy> {
+        let mut state = self.state();
+        state.requests += 1;
+        state.heard = None;
+        state.multiplexed |= multiplexed;
+        Arc::new(Busy(Arc::clone(self)))
+    }
+
+    /// How long to wait for this connection.
+    pub(super) fn patience(&self, header_time: Duration, idle_time: Duration) -> Patience {
+        let state = self.state();
+        let now = Instant::now();
+        let look_again = now + header_time.min(idle_time).max(Duration::from_millis(10));
+        if state.requests > 0 {
+            return Patience::Until(look_again);
+        }
+        if let (Some(heard), false) = (state.heard, state.multiplexed) {
+            let until = heard + header_time;
+            return if until <= now { Patience::Slow } else { Patience::Until(until) };
+        }
+        let until = state.idle_since + idle_time;
+        if until <= now { Patience::Idle } else { Patience::Until(until.min(look_again)) }
+    }
+}
+
+/// A request in progress; held by its answer and by its body.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.requests = state.requests.saturating_sub(1);
+        state.idle_since = Instant::now();
+        state.heard = None;
+    }
+}
+
+/// A body that keeps its connection busy until it is let go.
+#[derive(Debug)]
+pub(super) struct BusyBody<B> {
+    body: B,
+    _busy: Arc<Busy>,
+}
+
+impl<B> BusyBody<B> {
+    pub(super) fn new(body: B, busy: Arc<Busy>) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl<B> HttpBody for BusyBody<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> From<BusyBody<B>> for Body
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    fn from(body: BusyBody<B>) -> Self {
+        Self::new(body)
+    }
+}
+
+/// A stream that tells when something comes in.
+#[derive(Debug)]
+pub(super) struct Heard<S> {
+    pub(super) stream: S,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.activity.heard();
+        }
+        poll
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADERS: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(300);
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_for_slow_headers_and_for_idling() {
+        let activity = Activity::new();
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Until(Instant::now() + HEADERS));
+        tokio::time::advance(HEADERS).await;
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Slow);
+
+        let busy = activity.begin(false);
+        tokio::time::advance(IDLE * 2).await;
+        activity.heard();
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Until(Instant::now() + HEADERS));
+        drop(busy);
+        tokio::time::advance(IDLE - HEADERS).await;
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Until(Instant::now() + HEADERS));
+        tokio::time::advance(HEADERS).await;
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Idle);
+        activity.heard();
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Until(Instant::now() + HEADERS));
+        tokio::time::advance(HEADERS).await;
+        assert_eq!(activity.patience(HEADERS, IDLE), Patience::Slow);
+    }
+}

@@ -1,0 +1,175 @@
+//! What the door counts. Label values that come from outside are bounded.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::reply::now_ms;
+use super::skips::Skips;
+use crate::decode::{Format, Reason};
+use crate::meters::{self, Meters};
+use crate::sample::Freshness;
+
+/// Delivery streams with a gauge of their own.
+const STREAMS_MAX: usize = 1_000;
+/// Namespaces with a histogram of their own.
+const NAMESPACES_MAX: usize = 100;
+/// The label value of those beyond.
+const OTHER: &str = "other";
+/// Statuses that can be answered on the Firehose path, shown from the start.
+const CODES: [&str; 7] = ["200", "400", "401", "403", "405", "500", "503"];
+
+/// The door's metrics.
+#[derive(Debug)]
+pub(super) struct Books {
+    meters: Meters,
+    requests: [Counter; CODES.len()],
+    duration: Histogram,
+    wire_bytes: Histogram,
+    body_bytes: Histogram,
+    pub(super) panics: Counter,
+    records: Counter,
+    skipped: Vec<Counter>,
+    datapoints: [Counter; 3],
+    hits: Counter,
+    misses: Counter,
+    evictions: Counter,
+    superseded: Vec<Counter>,
+    streams: Bounded<Gauge>,
+    ages: Bounded<Histogram>,
+}
+
+/// What decoding a request yielded, in numbers.
+#[derive(Debug, Default)]
+pub(super) struct Yield {
+    pub(super) records: u64,
+    pub(super) body_bytes: u64,
+    pub(super) points_by_format: [u64; 3],
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) evictions: u64,
+    pub(super) conflicts: Vec<(&'static str, u64)>,
+    pub(super) superseded: Vec<u64>,
+}
+
+impl Books {
+    pub(super) fn new(meters: &Meters, destinations: &[String]) -> Self {
+        let skipped = |reason: Reason| meters.counter(&meters::RECORDS_SKIPPED, &[reason.name()]);
+        let superseded = |name: &String| meters.counter(&meters::SAMPLES_SUPERSEDED, &[name]);
+        Self {
+            requests: CODES.map(|code| meters.counter(&meters::FIREHOSE_REQUESTS, &[code])),
+            duration: meters.histogram(&meters::FIREHOSE_REQUEST_DURATION, &[]),
+            wire_bytes: meters.histogram(&meters::FIREHOSE_REQUEST_WIRE, &[]),
+            body_bytes: meters.histogram(&meters::FIREHOSE_REQUEST_BODY, &[]),
+            panics: meters.counter(&meters::PANICS, &[]),
+            records: meters.counter(&meters::RECORDS, &[]),
+            skipped: Reason::ALL.map(skipped).to_vec(),
+            datapoints: Format::ALL
+                .map(|format| meters.counter(&meters::DATAPOINTS, &[format.name()])),
+            hits: meters.counter(&meters::SERIES_CACHE_HITS, &[]),
+            misses: meters.counter(&meters::SERIES_CACHE_MISSES, &[]),
+            evictions: meters.counter(&meters::SERIES_CACHE_EVICTIONS, &[]),
+            superseded: destinations.iter().map(superseded).collect(),
+            streams: Bounded::new(STREAMS_MAX),
+            ages: Bounded::new(NAMESPACES_MAX),
+            meters: meters.clone(),
+        }
+    }
+
+    /// A request was answered.
+    pub(super) fn answered(&self, status: u16, took: Duration) {
+        let code = CODES.iter().position(|code| code.parse() == Ok(status));
+        if let Some(counter) = code.and_then(|code| self.requests.get(code)) {
+            counter.increment(1);
+        }
+        self.duration.record(took.as_secs_f64());
+    }
+
+    /// A body was read.
+    pub(super) fn read(&self, wire_bytes: usize) {
+        self.wire_bytes.record(wire_bytes as f64);
+    }
+
+    /// A body was decoded.
+    pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips) {
+        self.body_bytes.record(numbers.body_bytes as f64);
+        self.records.increment(numbers.records);
+        for (reason, pieces) in skips.counts() {
+            let place = Reason::ALL.iter().position(|known| *known == reason);
+            if let Some(counter) = place.and_then(|place| self.skipped.get(place)) {
+                counter.increment(pieces);
+            }
+        }
+        for (counter, points) in self.datapoints.iter().zip(numbers.points_by_format) {
+            counter.increment(points);
+        }
+        self.hits.increment(numbers.hits);
+        self.misses.increment(numbers.misses);
+        self.evictions.increment(numbers.evictions);
+        for (conflict, times) in &numbers.conflicts {
+            self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
+        }
+        for (counter, samples) in self.superseded.iter().zip(&numbers.superseded) {
+            counter.increment(*samples);
+        }
+    }
+
+    /// A request of a stream is about to be answered 200.
+    pub(super) fn succeeded(&self, stream: &str) {
+        let gauge = |name: &str| self.meters.gauge(&meters::STREAM_LAST_SUCCESS, &[name]);
+        self.streams.with(stream, gauge, |gauge| gauge.set(now_ms() as f64 / 1000.0));
+    }
+
+    /// Data points were delivered.
+    pub(super) fn delivered(&self, freshness: &[Freshness]) {
+        let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        let histogram = |name: &str| self.meters.histogram(&meters::DATAPOINT_AGE, &[name]);
+        for fresh in freshness {
+            let age = now.saturating_sub(fresh.end_ms).max(0) as f64 / 1000.0;
+            let points = usize::try_from(fresh.points).unwrap_or(usize::MAX);
+            self.ages.with(&fresh.namespace, histogram, |ages| ages.record_many(age, points));
+        }
+    }
+}
+
+/// One metric per label value, up to a number of them; the others share [`OTHER`].
+#[derive(Debug)]
+struct Bounded<M> {
+    known: Mutex<HashMap<String, M>>,
+    values_max: usize,
+}
+
+impl<M: Clone> Bounded<M> {
+    fn new(values_max: usize) -> Self {
+        Self { known: Mutex::default(), values_max }
+    }
+
+    fn with(&self, value: &str, make: impl Fn(&str) -> M, then: impl FnOnce(&M)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = known.len() >= self.values_max && !known.contains_key(value);
+        let value = if full { OTHER } else { value };
+        let metric = known.entry(value.to_owned()).or_insert_with(|| make(value)).clone();
+        drop(known);
+        then(&metric);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_bounded() {
+        let books = Books::new(&Meters::new(), &[]);
+        for stream in 0..STREAMS_MAX + 50 {
+            books.succeeded(&format!("s{stream}"));
+        }
+        let text = books.meters.render();
+        let name = meters::STREAM_LAST_SUCCESS.name;
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        assert_eq!(lines.count(), STREAMS_MAX + 1);
+        assert!(text.contains("stream=\"other\""));
+    }
+}

@@ -1,0 +1,402 @@
+//! The route of a request, from its headers to its answer. [`Door::take`] is that route; everything
+//! else here serves it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::Response;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{self, Unread};
+use super::attributes;
+use super::auth::{KeyFault, Keys, Pass};
+use super::books::Books;
+use super::config::{Config, OnUndecodable};
+use super::head::{Encoding, Head};
+use super::health::Health;
+use super::panics::{self, Panicked};
+use super::reply::Answer;
+use super::seldom::Seldom;
+use super::skips::SkipLog;
+use super::unread::{self, Bounds};
+use super::worker::{Decoded, Job, Undecoded, Workers};
+use crate::map::Mapper;
+use crate::meters::Meters;
+use crate::queue::{self, Acked, Budget, Lanes, Permit, Settled};
+use crate::tasks::Tasks;
+use crate::units::{format_bytes, format_duration};
+
+const SHUTTING_DOWN: &str = "shutting down";
+
+/// Why the door cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorFault {
+    /// The access keys cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+}
+
+/// The door: one endpoint for Firehose, and the health paths.
+#[derive(Debug)]
+pub struct Door {
+    path: String,
+    keys: Keys,
+    common_attributes: Vec<String>,
+    on_undecodable: OnUndecodable,
+    request_deadline: Duration,
+    read_timeout: Duration,
+    body_bytes_max: u64,
+    header_bytes_max: u64,
+    isolation_max: u32,
+    mapper: Arc<Mapper>,
+    lanes: Lanes,
+    budget: Arc<Budget>,
+    workers: Arc<Workers>,
+    books: Books,
+    skip_log: SkipLog,
+    refusal_log: [Seldom; 2],
+    health: Arc<Health>,
+    in_flight: AtomicUsize,
+    given_up: CancellationToken,
+    tasks: Tasks,
+}
+
+/// What the headers of a request gave it.
+struct Admitted {
+    encoding: Encoding,
+    claimed: Option<u64>,
+    labels: Vec<(String, String)>,
+    permit: Permit,
+}
+
+/// A request whose body is not wanted: the answer, and how much of the body is read nevertheless.
+struct TurnedAway(Answer, Bounds);
+
+impl Door {
+    /// Builds the door. `isolation_max` is how many extra requests telling refused samples from good
+    /// ones may cost per request; `destinations` are the names in the order of the configuration.
+    ///
+    /// # Errors
+    /// If the access keys cannot be used.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        config: &Config,
+        isolation_max: u32,
+        mapper: Arc<Mapper>,
+        lanes: Lanes,
+        budget: Arc<Budget>,
+        meters: &Meters,
+        tasks: Tasks,
+        destinations: &[String],
+    ) -> Result<Arc<Self>, DoorFault> {
+        Ok(Arc::new(Self {
+            path: config.path.clone(),
+            keys: Keys::new(config, meters)?,
+            common_attributes: config.common_attributes.clone(),
+            on_undecodable: config.on_undecodable,
+            request_deadline: config.request_deadline,
+            read_timeout: config.read_timeout,
+            body_bytes_max: config.max_body_size,
+            header_bytes_max: config.max_header_size,
+            isolation_max,
+            mapper,
+            lanes,
+            budget,
+            workers: Workers::new(),
+            books: Books::new(meters, destinations),
+            skip_log: SkipLog::default(),
+            refusal_log: <[Seldom; 2]>::default(),
+            health: Arc::new(Health::new(meters)),
+            in_flight: AtomicUsize::new(0),
+            given_up: CancellationToken::new(),
+            tasks,
+        }))
+    }
+
+    /// The routes of the ingest listener. Whatever is not the endpoint or a health path is answered
+    /// 404 or 405 in the same shape.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new().fallback(enter).with_state(Arc::clone(self))
+    }
+
+    /// What the health paths show, for the telemetry listener.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
+    /// What `/readyz` says, until draining begins.
+    pub fn set_ready(&self, ready: bool) {
+        self.health.set_ready(ready);
+    }
+
+    /// From now on `/readyz` says 503. Requests are served as before.
+    pub fn drain(&self) {
+        self.health.drain();
+    }
+
+    /// From now on every request, those that wait included, is answered 503.
+    pub fn give_up(&self) {
+        self.given_up.cancel();
+    }
+
+    /// Firehose requests that are not answered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// From the body's arrival to the answer.
+    async fn answer(&self, request: Request) -> Response {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let (method, path) = (&parts.method, parts.uri.path());
+        if path != self.path {
+            let answer = self.health.answer(method, path).unwrap_or(Answer::NoSuchPath);
+            tracing::debug!(%method, path, status = answer.status().as_u16(), "not for the endpoint");
+            unread::discard(body, Bounds::STRANGER, &self.tasks, self.given_up.clone());
+            return answer.respond("");
+        }
+        let _in_flight = InFlight::new(&self.in_flight);
+        let head = Head::read(&parts);
+        let mut pass = Pass { key: None };
+        let answer = if *method == Method::POST {
+            match panics::caught(self.take(&head, body, started, &mut pass)).await {
+                Ok(answer) => answer,
+                Err(panicked) => self.panicked(&panicked),
+            }
+        } else {
+            unread::discard(body, Bounds::STRANGER, &self.tasks, self.given_up.clone());
+            Answer::NoSuchMethod { allow: "POST" }
+        };
+        self.books.answered(answer.status().as_u16(), started.elapsed());
+        self.log(&answer, &head, pass);
+        answer.respond(&head.request_id)
+    }
+
+    /// The route of a request.
+    async fn take<'a>(
+        &'a self,
+        head: &Head,
+        mut body: Body,
+        started: Instant,
+        pass: &mut Pass<'a>,
+    ) -> Answer {
+        let deadline = started + self.request_deadline;
+        let Admitted { encoding, claimed, labels, mut permit } = match self.admit(head, pass) {
+            Ok(admitted) => admitted,
+            Err(TurnedAway(answer, bounds)) => {
+                // A client that waits for `100 Continue` sends nothing that could be in the way.
+                if !head.waits_for_continue() {
+                    unread::discard(body, bounds, &self.tasks, self.given_up.clone());
+                }
+                return answer;
+            }
+        };
+
+        let read_until = deadline.min(started + self.read_timeout);
+        let reading = admission::read(&mut body, claimed, self.body_bytes_max, &mut permit);
+        let wire = tokio::select! {
+            read = tokio::time::timeout_at(read_until, reading) => read,
+            () = self.given_up.cancelled() => return Answer::Later(SHUTTING_DOWN.to_owned()),
+        };
+        let wire = match wire {
+            Ok(Ok(wire)) => wire,
+            Ok(Err(unread)) => {
+                let answer = match unread {
+                    Unread::TooLong => Answer::Unreadable(admission::too_long(self.body_bytes_max)),
+                    Unread::NoRoom => self.no_room(),
+                    Unread::Broken(why) => {
+                        return Answer::Unreadable(format!("the body broke off: {why}"));
+                    }
+                };
+                let bounds = Bounds::known(self.body_bytes_max);
+                unread::discard(body, bounds, &self.tasks, self.given_up.clone());
+                return answer;
+            }
+            Err(_) => {
+                let within = format_duration(self.read_timeout.min(self.request_deadline));
+                return Answer::Later(format!("the body did not arrive within {within}"));
+            }
+        };
+        drop(body);
+        self.books.read(wire.len());
+
+        let request_id = head.request_id.clone();
+        let body_bytes_max = self.body_bytes_max;
+        let job = Job { wire, encoding, request_id, labels, body_bytes_max, deadline, permit };
+        let Decoded { mut batch, permit, skips, numbers } = match self.decode(job, claimed).await {
+            Ok(decoded) => decoded,
+            Err(answer) => return answer,
+        };
+        self.books.decoded(&numbers, &skips);
+        self.skip_log.write(&skips, head);
+
+        let freshness = std::mem::take(&mut batch.freshness);
+        let id = head.request_id.clone();
+        let request = queue::Request { id, deadline, isolation_max: self.isolation_max };
+        let acked = match self.lanes.submit(batch, permit, request) {
+            Ok(acked) => acked,
+            Err(full) => return Answer::Later(full.to_string()),
+        };
+        match self.settled(acked, deadline).await {
+            Answer::Done => {}
+            other => return other,
+        }
+        self.books.delivered(&freshness);
+        if self.on_undecodable == OnUndecodable::Reject && !skips.is_empty() {
+            return Answer::Unreadable(skips.text());
+        }
+        self.books.succeeded(&head.stream);
+        Answer::Done
+    }
+
+    /// All that can be said before the body: cheap, and in this order.
+    fn admit<'a>(&'a self, head: &Head, pass: &mut Pass<'a>) -> Result<Admitted, TurnedAway> {
+        *pass = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
+        let turn_away = |answer| TurnedAway(answer, Bounds::known(self.body_bytes_max));
+        let unreadable = |why| turn_away(Answer::Unreadable(why));
+        if head.bytes() > self.header_bytes_max {
+            let limit = format_bytes(self.header_bytes_max);
+            return Err(unreadable(format!(
+                "the headers are larger than max_header_size, {limit}"
+            )));
+        }
+        if let Some(fault) = head.protocol_fault() {
+            return Err(unreadable(fault));
+        }
+        let encoding = head.encoding().map_err(unreadable)?;
+        let labels = attributes::labels(head.common_attributes(), &self.common_attributes)
+            .map_err(unreadable)?;
+        if self.given_up.is_cancelled() {
+            return Err(turn_away(Answer::Later(SHUTTING_DOWN.to_owned())));
+        }
+        let claimed = head.content_length();
+        if claimed.is_some_and(|claimed| claimed > self.body_bytes_max) {
+            return Err(unreadable(admission::too_long(self.body_bytes_max)));
+        }
+        let charge = admission::charge(claimed, encoding, self.body_bytes_max, &self.budget);
+        let permit = self.budget.try_take(charge).ok_or_else(|| turn_away(self.no_room()))?;
+        Ok(Admitted { encoding, claimed, labels, permit })
+    }
+
+    /// Decodes at once what is small, and the rest where it holds up nobody.
+    async fn decode(&self, job: Job, claimed: Option<u64>) -> Result<Decoded, Answer> {
+        let outcome = if claimed.is_some() && job.is_small() {
+            self.workers.run(job, &self.mapper)
+        } else {
+            let deadline = job.deadline;
+            let free = Arc::clone(&self.workers.free).acquire_owned();
+            let slot = tokio::select! {
+                slot = tokio::time::timeout_at(deadline, free) => slot,
+                () = self.given_up.cancelled() => return Err(Answer::Later(SHUTTING_DOWN.to_owned())),
+            };
+            let Ok(Ok(slot)) = slot else { return Err(self.late("no processor was free", None)) };
+            let (workers, mapper) = (Arc::clone(&self.workers), Arc::clone(&self.mapper));
+            let work = self.tasks.spawn_blocking(move || {
+                let outcome = workers.run(job, &mapper);
+                drop(slot);
+                outcome
+            });
+            let done = tokio::select! {
+                done = work => done,
+                () = self.given_up.cancelled() => return Err(Answer::Later(SHUTTING_DOWN.to_owned())),
+            };
+            match done {
+                Ok(outcome) => outcome,
+                Err(error) if error.is_panic() => {
+                    return Err(self.panicked(&Panicked::new(error.into_panic().as_ref())));
+                }
+                Err(_) => return Err(Answer::Later(SHUTTING_DOWN.to_owned())),
+            }
+        };
+        outcome.map_err(|undecoded| match undecoded {
+            Undecoded::Unreadable(why) => Answer::Unreadable(why),
+            Undecoded::NoRoom => self.no_room(),
+            Undecoded::Late => self.late("while it was decoded", None),
+        })
+    }
+
+    /// Waits until everything is settled, time is up, or the house closes.
+    async fn settled(&self, mut acked: Acked, deadline: Instant) -> Answer {
+        tokio::select! {
+            biased;
+            settled = acked.settled() => match settled {
+                Settled::Delivered => Answer::Done,
+                Settled::Lost { reason } => Answer::Later(reason),
+            },
+            () = self.given_up.cancelled() => Answer::Later(SHUTTING_DOWN.to_owned()),
+            () = tokio::time::sleep_until(deadline) => self.late("not delivered", acked.trouble()),
+        }
+    }
+
+    fn late(&self, where_it_was: &str, trouble: Option<String>) -> Answer {
+        let limit = format_duration(self.request_deadline);
+        let trouble = trouble.map(|trouble| format!("; last trouble: {trouble}"));
+        let trouble = trouble.unwrap_or_default();
+        Answer::Later(format!("the request deadline of {limit} passed: {where_it_was}{trouble}"))
+    }
+
+    fn no_room(&self) -> Answer {
+        let limit = format_bytes(self.budget.limit());
+        Answer::Later(format!("the budget of {limit} is used up"))
+    }
+
+    fn panicked(&self, panicked: &Panicked) -> Answer {
+        self.books.panics.increment(1);
+        tracing::error!(panic = panicked.0, "a request panicked: a fault of the gateway");
+        Answer::Panicked
+    }
+
+    /// One line per failure; a line a minute for strangers.
+    fn log(&self, answer: &Answer, head: &Head, pass: Pass<'_>) {
+        let status = answer.status().as_u16();
+        let message = answer.message();
+        let (id, stream) = (head.request_id.as_str(), head.stream.as_str());
+        let key = pass.key.unwrap_or_default();
+        let seldom = match answer {
+            Answer::Unknown => Some(&self.refusal_log[0]),
+            Answer::Forbidden => Some(&self.refusal_log[1]),
+            Answer::Unreadable(_) | Answer::Later(_) | Answer::Panicked => None,
+            Answer::Done | Answer::NoSuchPath | Answer::NoSuchMethod { .. } => {
+                tracing::debug!(request_id = id, stream, key, status, "answered");
+                return;
+            }
+        };
+        match (message, seldom.map(Seldom::due)) {
+            (Some(error), None) => {
+                tracing::warn!(request_id = id, stream, key, status, %error, "request failed");
+            }
+            (Some(error), Some(Some(left_out))) => tracing::warn!(
+                request_id = id, stream, status, %error, requests_left_out = left_out, "request refused"
+            ),
+            _ => {}
+        }
+    }
+}
+
+async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
+    door.answer(request).await
+}
+
+/// Counts a request while it is being answered, however that ends.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

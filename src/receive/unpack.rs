@@ -1,0 +1,172 @@
+//! Gunzip into counted memory. A bomb costs what the hard limit allows, and no more than the budget
+//! has left.
+
+use std::io::Read as _;
+
+use flate2::bufread::GzDecoder;
+
+/// The most that deflate can unpack a byte to (RFC 1951: 258 bytes for two bits).
+const RATIO_MAX: u64 = 1032;
+/// Memory is charged in steps of at most this.
+const STEP: usize = 1 << 20;
+/// Gzip members that a body may have; Firehose sends one.
+const MEMBERS_MAX: usize = 1024;
+
+/// Why a body was not unpacked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// It is not gzip, broken, cut off, or followed by something else.
+    Broken(String),
+    /// It unpacks to more than the hard limit.
+    TooLong,
+    /// `charge` said no.
+    NoRoom,
+}
+
+/// Unpacks all members of `wire` into `output`. `charge` is told the length that `output` is about
+/// to have, before it has it.
+pub(super) fn gunzip(
+    wire: &[u8],
+    output: &mut Vec<u8>,
+    bytes_max: u64,
+    mut charge: impl FnMut(u64) -> bool,
+) -> Result<(), Packed> {
+    output.clear();
+    let mut rest = wire;
+    let mut decoder = GzDecoder::new(rest);
+    for _ in 0..MEMBERS_MAX {
+        member(&mut decoder, wire, output, bytes_max, &mut charge)?;
+        rest = decoder.get_ref();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        decoder.reset(rest);
+    }
+    Err(Packed::Broken(format!("more than {MEMBERS_MAX} gzip members")))
+}
+
+fn member(
+    decoder: &mut GzDecoder<&[u8]>,
+    wire: &[u8],
+    output: &mut Vec<u8>,
+    bytes_max: u64,
+    charge: &mut impl FnMut(u64) -> bool,
+) -> Result<(), Packed> {
+    loop {
+        let length = output.len();
+        // One byte beyond the limit tells a body that is too long from one that just fits.
+        let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX).saturating_add(1);
+        if length >= limit {
+            return Err(Packed::TooLong);
+        }
+        let step = STEP.min(limit - length);
+        if output.capacity() - length < step.min(1024) {
+            reserve(output, claimed(wire, bytes_max), limit)?;
+        }
+        let end = length + step.min(output.capacity() - length);
+        if !charge(end as u64) {
+            return Err(Packed::NoRoom);
+        }
+        output.resize(end, 0);
+        let read = output.get_mut(length..).map_or(Ok(0), |spare| decoder.read(spare));
+        output.truncate(length + read.as_ref().map_or(0, |read| *read));
+        match read {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(Packed::Broken(error.to_string())),
+        }
+    }
+}
+
+/// Takes address space; memory comes to it as it is written, step by step, each one charged. At
+/// first for what the trailer claims, and if that was not true for all that is allowed.
+fn reserve(output: &mut Vec<u8>, claimed: usize, limit: usize) -> Result<(), Packed> {
+    let capacity = if output.is_empty() { claimed.saturating_add(1024) } else { limit };
+    let more = capacity.min(limit).saturating_sub(output.len());
+    output.try_reserve_exact(more).map_err(|_| Packed::NoRoom)
+}
+
+/// What the trailer (RFC 1952, ISIZE) says that the last member unpacks to, as far as that can be.
+pub(super) fn claimed(wire: &[u8], bytes_max: u64) -> usize {
+    let isize = wire.last_chunk::<4>().map_or(0, |trailer| u32::from_le_bytes(*trailer));
+    let possible = (wire.len() as u64).saturating_mul(RATIO_MAX).min(bytes_max);
+    usize::try_from(u64::from(isize).min(possible)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    const MAX: u64 = 8 << 20;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(wire: &[u8]) -> Result<Vec<u8>, Packed> {
+        let mut output = Vec::new();
+        gunzip(wire, &mut output, MAX, |_| true).map(|()| output)
+    }
+
+    #[test]
+    fn members_are_joined() {
+        let plain: Vec<u8> = (0..3_000_000u32).map(|n| (n / 7 % 251) as u8).collect();
+        for lengths in [vec![0], vec![1], vec![plain.len()], vec![5, 0, 2_000_000, 0, 7]] {
+            let wire: Vec<u8> = lengths.iter().flat_map(|n| gzip(&plain[..*n])).collect();
+            let joined: Vec<u8> = lengths.iter().flat_map(|n| plain[..*n].to_vec()).collect();
+            assert_eq!(unpacked(&wire), Ok(joined), "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_gzip_is_broken() {
+        let whole = gzip(b"some text that is long enough to be cut anywhere");
+        for end in 0..whole.len() {
+            assert!(matches!(unpacked(&whole[..end]), Err(Packed::Broken(_))), "cut at {end}");
+        }
+        for tail in [&b"x"[..], b"garbage after the trailer", &[0; 100]] {
+            let wire = [&whole[..], tail].concat();
+            assert!(matches!(unpacked(&wire), Err(Packed::Broken(_))), "{tail:?}");
+        }
+        let mut wrong = whole.clone();
+        let at = wrong.len() - 6;
+        wrong[at] ^= 1;
+        assert!(matches!(unpacked(&wrong), Err(Packed::Broken(_))), "checksum");
+        let many = gzip(b"").repeat(MEMBERS_MAX + 1);
+        assert!(matches!(unpacked(&many), Err(Packed::Broken(_))), "members");
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_limit() {
+        let plain = vec![0; MAX as usize + 1];
+        assert_eq!(unpacked(&gzip(&plain)), Err(Packed::TooLong));
+        assert_eq!(unpacked(&gzip(&plain[1..])).map(|o| o.len()), Ok(MAX as usize));
+        // A trailer that claims less makes no difference.
+        let mut wire = gzip(&plain);
+        let at = wire.len() - 4;
+        wire[at..].copy_from_slice(&[1, 0, 0, 0]);
+        assert_eq!(unpacked(&wire), Err(Packed::TooLong));
+    }
+
+    #[test]
+    fn memory_is_charged_before_it_is_taken() {
+        let wire = gzip(&vec![0; 4 << 20]);
+        let mut output = Vec::new();
+        let mut most = 0;
+        let outcome = gunzip(&wire, &mut output, MAX, |bytes| {
+            assert!(bytes <= most + STEP as u64);
+            most = bytes;
+            bytes <= 2 << 20
+        });
+        assert_eq!(outcome, Err(Packed::NoRoom));
+        assert!(output.len() <= 2 << 20);
+    }
+}

@@ -1,0 +1,51 @@
+//! What becomes of a body that nobody wants. A connection that is closed while its client still
+//! sends is reset, and the reset eats the answer; so the rest is read and thrown away, within
+//! bounds, while the answer goes out.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
+use http_body_util::BodyExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Tasks;
+
+/// How much of an unwanted body is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) bytes_max: u64,
+    pub(super) time_max: Duration,
+}
+
+impl Bounds {
+    /// For those who showed no key.
+    pub(super) const STRANGER: Self = Self { bytes_max: 1 << 20, time_max: Duration::from_secs(2) };
+
+    /// For those who did.
+    pub(super) const fn known(body_bytes_max: u64) -> Self {
+        Self { bytes_max: body_bytes_max, time_max: Duration::from_secs(10) }
+    }
+}
+
+/// Reads on in a task of its own and throws away.
+pub(super) fn discard(mut body: Body, bounds: Bounds, tasks: &Tasks, stop: CancellationToken) {
+    if body.is_end_stream() {
+        return;
+    }
+    tasks.spawn(async move {
+        let rest = async {
+            let mut left = bounds.bytes_max;
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match left.checked_sub(length) {
+                    Some(less) => left = less,
+                    None => break,
+                }
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(bounds.time_max, rest) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+}

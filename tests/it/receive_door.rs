@@ -1,0 +1,213 @@
+//! A door with lanes behind it that a test settles as it likes, and the checker that every answer
+//! has to pass.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use http_body_util::BodyExt as _;
+use sluicegate::map::{self, Mapper};
+use sluicegate::meters::Meters;
+use sluicegate::queue::{Budget, Inbox, Lanes, LanesBuilder};
+use sluicegate::receive::{AccessKey, Config, Door, DoorFault, KeySource, OnUndecodable};
+use sluicegate::secret::Secret;
+use sluicegate::tasks::Tasks;
+use tower::ServiceExt as _;
+
+pub(crate) const ID: &str = "ed4acda5-034f-9f42-bba1-f29aea6d7d8f";
+pub(crate) const ARN: &str = "arn:aws:firehose:eu-west-1:111122223333:deliverystream/metrics";
+pub(crate) const KEY: &str = "correct horse";
+
+pub(crate) struct House {
+    pub(crate) door: Arc<Door>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) meters: Meters,
+    pub(crate) tasks: Tasks,
+    pub(crate) inboxes: Vec<Inbox>,
+}
+
+pub(crate) fn key(name: &str, text: &str) -> AccessKey {
+    AccessKey {
+        name: name.to_owned(),
+        source: KeySource::Key(Secret::new(text)),
+        source_arns: Vec::new(),
+        accounts: Vec::new(),
+    }
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        listen_address: ([127, 0, 0, 1], 0).into(),
+        path: "/firehose".to_owned(),
+        access_keys: vec![key("primary", KEY)],
+        insecure_allow_unauthenticated: false,
+        common_attributes: Vec::new(),
+        on_undecodable: OnUndecodable::Skip,
+        request_deadline: Duration::from_secs(150),
+        budget: 64 << 20,
+        max_body_size: 16 << 20,
+        max_connections: 100,
+        max_header_size: 64 << 10,
+        read_header_timeout: Duration::from_secs(10),
+        read_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(300),
+        shutdown_delay: Duration::ZERO,
+        drain_deadline: Duration::from_secs(100),
+    }
+}
+
+impl House {
+    pub(crate) fn try_new(config: &Config) -> Result<Self, DoorFault> {
+        let meters = Meters::new();
+        let tasks = Tasks::new();
+        let budget = Budget::new(config.budget);
+        let mut lanes = LanesBuilder::new(config.budget);
+        let inboxes = lanes.destination("amp", true, 2, config.budget, &meters);
+        let lanes: Lanes = lanes.build();
+        let mapper = Mapper::new(map::Plan {
+            config: map::Config::default(),
+            external_labels: Vec::new(),
+            relabel: Vec::new(),
+            outlets: vec![map::Outlet { lanes: 2, write_relabel: Vec::new() }],
+        });
+        let destinations = ["amp".to_owned()];
+        let door = Door::new(
+            config,
+            512,
+            Arc::new(mapper),
+            lanes,
+            Arc::clone(&budget),
+            &meters,
+            tasks.clone(),
+            &destinations,
+        )?;
+        Ok(Self { door, budget, meters, tasks, inboxes })
+    }
+
+    /// Nothing is settled unless the test does it.
+    pub(crate) fn idle(tune: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config();
+        tune(&mut config);
+        Self::try_new(&config).expect("a door")
+    }
+
+    /// Everything is delivered at once.
+    pub(crate) fn delivering(tune: impl FnOnce(&mut Config)) -> Self {
+        let mut house = Self::idle(tune);
+        for mut inbox in house.inboxes.drain(..) {
+            house.tasks.spawn(async move {
+                while let Some(mut part) = inbox.recv().await {
+                    part.tally.delivered = part.samples().len() as u64;
+                }
+            });
+        }
+        house
+    }
+
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
+        let answer = self.door.router().oneshot(request).await;
+        Answer::checked(answer.expect("the router never fails")).await
+    }
+
+    /// The value of a metric without labels, or with them as `/metrics` writes them.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.meters.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(f64::NAN, |value| value.parse().expect("a number"))
+    }
+}
+
+/// An answer that has passed the checks of Firehose.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) request_id: String,
+    pub(crate) error: String,
+    pub(crate) allow: Option<String>,
+}
+
+impl Answer {
+    /// The rules of the delivery specification's response format: what breaks one counts as 500.
+    pub(crate) async fn checked<B>(response: Response<B>) -> Self
+    where
+        B: axum::body::HttpBody,
+        B::Error: std::fmt::Debug,
+    {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let header = |name: &str| parts.headers.get(name).map(|v| v.to_str().expect("text"));
+        assert_eq!(header("content-type"), Some("application/json"));
+        assert_eq!(header("content-length"), Some(body.len().to_string().as_str()));
+        assert_eq!(header("transfer-encoding"), None);
+        assert_eq!(header("content-encoding"), None);
+        let allow = header("allow").map(str::to_owned);
+        Self { allow, ..Self::of_json(parts.status.as_u16(), &body) }
+    }
+
+    pub(crate) fn of_json(status: u16, body: &[u8]) -> Self {
+        assert!([200, 400, 401, 403, 404, 405, 500, 503].contains(&status), "{status}");
+        assert!(body.len() < 1 << 20);
+        let json: serde_json::Value = serde_json::from_slice(body).expect("JSON");
+        let fields = json.as_object().expect("an object");
+        assert!(fields["timestamp"].as_u64().is_some_and(|ms| ms > 1_600_000_000_000), "{json}");
+        let error = fields.get("errorMessage").map(|e| e.as_str().expect("text").to_owned());
+        assert_eq!(fields.len(), if status == 200 { 2 } else { 3 }, "{json}");
+        assert!(error.as_ref().is_none_or(|e| !e.is_empty() && e.chars().count() <= 8192));
+        Self {
+            status,
+            request_id: fields["requestId"].as_str().expect("text").to_owned(),
+            error: error.unwrap_or_default(),
+            allow: None,
+        }
+    }
+}
+
+/// A request as Firehose sends it.
+pub(crate) fn request(body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post("/firehose")
+        .header("content-type", "application/json")
+        .header("x-amz-firehose-protocol-version", "1.0")
+        .header("x-amz-firehose-request-id", ID)
+        .header("x-amz-firehose-source-arn", ARN)
+        .header("x-amz-firehose-access-key", KEY);
+    request.body(body.into()).expect("a request")
+}
+
+/// The same with one header replaced, or removed if `value` is empty.
+pub(crate) fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    request.headers_mut().remove(name);
+    if !value.is_empty() {
+        request.headers_mut().insert(name, value.parse().expect("a header value"));
+    }
+    request
+}
+
+/// A request's body.
+pub(crate) fn envelope(id: &str, records: &[&[u8]]) -> Vec<u8> {
+    let data = |record: &&[u8]| {
+        let text = base64_simd::STANDARD.encode_to_string(record);
+        serde_json::json!({ "data": text })
+    };
+    let records: Vec<_> = records.iter().map(data).collect();
+    let body = serde_json::json!({"requestId": id, "timestamp": 1_760_000_100_000_u64, "records": records});
+    serde_json::to_vec(&body).expect("JSON")
+}
+
+/// One data point as a JSON line.
+pub(crate) fn line(instance: usize) -> String {
+    format!(
+        "{{\"metric_stream_name\":\"demo\",\"account_id\":\"111122223333\",\"region\":\"eu-west-1\",\
+         \"namespace\":\"AWS/EC2\",\"metric_name\":\"NetworkIn\",\
+         \"dimensions\":{{\"InstanceId\":\"i-{instance}\"}},\"timestamp\":1760000040000,\
+         \"value\":{{\"max\":2.0,\"min\":1.0,\"sum\":3.0,\"count\":2.0}},\"unit\":\"Bytes\"}}\n"
+    )
+}
+
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    encoder.write_all(plain).expect("memory");
+    encoder.finish().expect("memory")
+}
