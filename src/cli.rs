@@ -1,6 +1,6 @@
 //! The command line: one file per command.
 
-mod check;
+pub mod check;
 mod explain;
 mod healthcheck;
 mod serve;
@@ -11,9 +11,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::demo;
-
-/// Exit status for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
-pub const EXIT_CONFIG: u8 = 78;
 
 /// A gateway from CloudWatch Metric Streams (Amazon Data Firehose) to Prometheus remote write.
 #[derive(Debug, Parser)]
@@ -65,7 +62,9 @@ struct ConfigFile {
 pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Serve(file) => serve::serve(file.config),
-        Command::Check(file) => check::check(file.config, &mut std::io::stdout().lock()),
+        Command::Check(file) => {
+            Ok(check::check(file.config, &environment, &mut std::io::stdout().lock())?)
+        }
         Command::Explain { config, body } => {
             explain::explain(config.config, &body, &mut std::io::stdout().lock())
         }

@@ -45,6 +45,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the mapping is made from.
+    #[must_use]
+    pub fn plan(&self) -> map::Plan {
+        let outlets = self.remote_write.iter().map(|destination| map::Outlet {
+            lanes: destination.queue_config.max_shards.max(1),
+            write_relabel: destination.write_relabel_configs.clone(),
+        });
+        map::Plan {
+            config: self.cloudwatch.clone(),
+            external_labels: self.global.external_labels.clone(),
+            relabel: self.relabel_configs.clone(),
+            outlets: outlets.collect(),
+        }
+    }
+
     /// The effective configuration as YAML, secrets hidden. Where none stands in it, it reads back as
     /// the same configuration.
     #[must_use]

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::deliver::{Destination, Lane, Remote, Report, Witnesses, metadata};
+use crate::deliver::metadata::Families;
+use crate::deliver::{Destination, Lane, Remote, Report, Witnesses};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::{Budget, Inbox, Lanes, LanesBuilder};
-use crate::receive::{self, Door, listener};
+use crate::receive::{Door, Limits, health_routes, listener};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Exhibit};
 
@@ -24,6 +25,9 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// After the drain deadline: time for the answers of given-up requests to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How remote-write requests name their sender.
+const USER_AGENT: &str = concat!("sluicegate/", env!("CARGO_PKG_VERSION"));
 
 /// The sockets that a house listens on; bound by the caller, so that a test passes port 0.
 #[derive(Debug)]
@@ -95,40 +99,32 @@ impl House {
         let mapper = Arc::new(Mapper::new(config.plan()));
         let isolation_max =
             config.remote_write.iter().map(|to| to.max_isolation_requests).max().unwrap_or(0);
+        let names: Vec<_> = config.remote_write.iter().map(|to| to.name.clone()).collect();
         let door = Door::new(
             &config.server,
             isolation_max,
-            receive::Rooms {
-                mapper: Arc::clone(&mapper),
-                lanes,
-                budget: Arc::clone(&budget),
-            },
+            Arc::clone(&mapper),
+            lanes,
+            Arc::clone(&budget),
             &meters,
             front.clone(),
+            &names,
         )?;
 
-        let limits = listener::Limits::from(&config.server);
-        front.spawn(listener::serve(
-            listeners.ingest,
-            door.router(),
-            limits.named("ingest"),
-            front.clone(),
-            meters.clone(),
-            close_front.clone(),
-        ));
+        let serve =
+            |listener: TcpListener, name: &str, app, tasks: &Tasks, stop: &CancellationToken| {
+                let limits = Limits::new(&config.server, &meters, name);
+                let (on, stop) = (tasks.clone(), stop.clone());
+                tasks.spawn(async move { listener::serve(listener, app, limits, &on, stop).await });
+            };
+        serve(listeners.ingest, "ingest", door.router(), &front, &close_front);
         let exhibit = Exhibit {
             meters: meters.clone(),
             config: config.to_yaml().into(),
-            refresh: refresh(&meters, &budget, &mapper, &door),
+            refresh: refresh(&meters, &budget, &mapper),
         };
-        side.spawn(listener::serve(
-            listeners.telemetry,
-            telemetry::router(exhibit).merge(door.health_routes()),
-            limits.named("telemetry"),
-            side.clone(),
-            meters.clone(),
-            close_side.clone(),
-        ));
+        let app = telemetry::router(exhibit).merge(health_routes(door.health()));
+        serve(listeners.telemetry, "telemetry", app, &side, &close_side);
         side.spawn(fold(meters.clone(), close_side.clone()));
         meters.gauge(&meters::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         info!(%ingest_address, %telemetry_address, "serving");
@@ -198,7 +194,7 @@ impl Workers<'_> {
         stop: &CancellationToken,
     ) -> anyhow::Result<Lanes> {
         let mut builder = LanesBuilder::new(config.server.budget);
-        for destination in &config.remote_write {
+        for (index, destination) in config.remote_write.iter().enumerate() {
             let inboxes = builder.destination(
                 &destination.name,
                 destination.required,
@@ -206,13 +202,19 @@ impl Workers<'_> {
                 share_bytes(config, destination),
                 self.meters,
             );
-            let remote = Remote::new(destination, self.meters)
+            let remote = Remote::new(destination, self.meters, USER_AGENT)
                 .with_context(|| format!("remote_write `{}`", destination.name))?;
             let remote = Arc::new(remote);
-            let families = Arc::new(metadata::Families::new());
+            let families = Arc::new(Families::new(index));
             if destination.metadata_config.send {
-                let told = (Arc::clone(&families), Arc::clone(&remote));
-                side.spawn(metadata::run(told.0, told.1, destination, stop.clone()));
+                let (families, remote) = (Arc::clone(&families), Arc::clone(&remote));
+                let (settings, timeout) =
+                    (destination.metadata_config.clone(), destination.remote_timeout);
+                let stop = stop.clone();
+                side.spawn(async move {
+                    let sending = families.run(&remote, &settings, timeout);
+                    let _ = stop.run_until_cancelled(sending).await;
+                });
             }
             self.start_lanes(destination, &remote, &families, inboxes);
         }
@@ -223,7 +225,7 @@ impl Workers<'_> {
         &self,
         destination: &Destination,
         remote: &Arc<Remote>,
-        families: &Arc<metadata::Families>,
+        families: &Arc<Families>,
         inboxes: Vec<Inbox>,
     ) {
         let report = Arc::new(Report::new(&destination.name, self.meters));
@@ -273,7 +275,6 @@ fn refresh(
     meters: &Meters,
     budget: &Arc<Budget>,
     mapper: &Arc<Mapper>,
-    door: &Arc<Door>,
 ) -> Arc<dyn Fn() + Send + Sync> {
     let gauge = |metric| meters.gauge(metric, &[]);
     gauge(&meters::BUDGET).set(budget.limit() as f64);
@@ -281,16 +282,13 @@ fn refresh(
     let cache_bytes = gauge(&meters::SERIES_CACHE_BYTES);
     let cache_limit = gauge(&meters::SERIES_CACHE_LIMIT);
     let identities = gauge(&meters::SERIES_CACHE_IDENTITIES);
-    let ready = gauge(&meters::READY);
-    let (budget, mapper, door) = (Arc::clone(budget), Arc::clone(mapper), Arc::downgrade(door));
+    let (budget, mapper) = (Arc::clone(budget), Arc::clone(mapper));
     Arc::new(move || {
         used.set(budget.used() as f64);
         let stats = mapper.cache_stats();
         cache_bytes.set(stats.bytes as f64);
         cache_limit.set(stats.limit_bytes as f64);
         identities.set(stats.identities as f64);
-        let accepting = door.upgrade().is_some_and(|door| door.is_ready());
-        ready.set(if accepting { 1.0 } else { 0.0 });
     })
 }
 

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{EXIT_CONFIG, environment};
+use super::check::FAULTY;
+use super::environment;
 use crate::config::{self, Config};
 use crate::pipeline::{House, Listeners};
 use crate::{demo, telemetry};
@@ -20,7 +21,7 @@ pub(super) fn serve(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         Err(faults) => {
             use std::io::Write as _;
             write!(std::io::stderr().lock(), "{faults}")?;
-            return Ok(ExitCode::from(EXIT_CONFIG));
+            return Ok(ExitCode::from(FAULTY));
         }
     };
     telemetry::start_logs(&loaded.config.log, environment("RUST_LOG").as_deref())?;
@@ -54,9 +55,8 @@ async fn live(config: Config) -> anyhow::Result<ExitCode> {
 /// Runs the demo.
 pub(super) fn demo(options: demo::Options) -> anyhow::Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
-    let good = runtime()?.block_on(async {
-        demo::run(options, &mut std::io::stdout(), terminal).await
-    })?;
+    let good = runtime()?
+        .block_on(async { demo::run(options, &mut std::io::stdout(), terminal).await })?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

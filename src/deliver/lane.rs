@@ -127,9 +127,7 @@ impl<R: Transport> Lane<R> {
     }
 
     fn learn(&self, part: &Part) {
-        let families = &part.load().batch.families;
-        let ours = families.iter().filter(|family| family.destination == part.destination());
-        self.witnesses.families.learn(ours);
+        self.witnesses.families.note(&part.load().batch.families);
     }
 
     /// Sends a haul span by span, in order, until every part is settled or given up.

@@ -1,20 +1,25 @@
 //! SERIES TO THE REMOTE: encode, sign, send, judge, retry.
 
-mod auth;
-pub mod backoff;
-mod cause;
-mod client;
 pub mod config;
-pub mod credentials;
-pub mod judge;
-pub mod encode;
-pub mod haul;
+// One lane's work.
 pub mod lane;
+pub mod haul;
+pub mod encode;
+pub mod backoff;
 pub mod report;
-pub mod metadata;
+// One destination's HTTP.
 pub mod remote;
+mod client;
+mod auth;
 pub mod sign;
+pub mod credentials;
+mod cause;
+pub mod judge;
+// What goes beside the samples.
+pub mod metadata;
 
 pub use config::Destination;
 pub use judge::Verdict;
+pub use lane::{Lane, Witnesses};
 pub use remote::Remote;
+pub use report::Report;

@@ -6,6 +6,7 @@
 
 // What the mapping is told.
 pub mod config;
+pub mod exposition;
 pub mod relabel;
 
 // A request's readings in, a batch out.

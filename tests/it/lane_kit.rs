@@ -12,9 +12,7 @@ use sluicegate::deliver::lane::{Transport, Witnesses};
 use sluicegate::deliver::metadata::Families;
 use sluicegate::deliver::{Lane, Report};
 use sluicegate::meters::Meters;
-use sluicegate::queue::{
-    Acked, Budget, Full, Lanes, LanesBuilder, REQUEST_CHARGE_MIN, Request,
-};
+use sluicegate::queue::{Acked, Budget, Full, Lanes, LanesBuilder, REQUEST_CHARGE_MIN, Request};
 use sluicegate::sample::{Batch, Identity, Row, SampleRef, Series, SeriesSet};
 use sluicegate::tasks::Tasks;
 use tokio::time::{Instant, sleep};
@@ -142,12 +140,12 @@ impl Works {
         let budget = Budget::new(1 << 30);
         let mut builder = LanesBuilder::new(budget.limit());
         let mut lane_counts = Vec::new();
-        for (destination, share_bytes, script) in ends {
+        for (index, (destination, share_bytes, script)) in ends.into_iter().enumerate() {
             let lanes = destination.queue_config.max_shards;
             lane_counts.push(lanes);
             let (name, required) = (destination.name.as_str(), destination.required);
             let report = Arc::new(Report::new(name, &meters));
-            let witnesses = Witnesses { report, families: Arc::new(Families::new()) };
+            let witnesses = Witnesses { report, families: Arc::new(Families::new(index)) };
             for inbox in builder.destination(name, required, lanes, share_bytes, &meters) {
                 let script = Arc::clone(&script);
                 let witnesses = witnesses.clone();
@@ -249,9 +247,8 @@ fn batch(samples: &[(u32, i64, f64)], lane_counts: &[u32]) -> Batch {
 
 fn identity(series: u32, lane_counts: &[u32]) -> Identity {
     let label = |name: &str, value: &str| {
-        let field = |tag: u8, bytes: &[u8]| {
-            [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat()
-        };
+        let field =
+            |tag: u8, bytes: &[u8]| [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat();
         field(0x0a, &[field(0x0a, name.as_bytes()), field(0x12, value.as_bytes())].concat())
     };
     let (name, tail) = (label("__name__", "m"), label("i", &series.to_string()));
