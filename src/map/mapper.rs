@@ -185,15 +185,15 @@ impl Mapping<'_> {
         let mut superseded = Vec::with_capacity(lanes.len());
         let mut samples = Vec::with_capacity(lanes.len());
         for (destination, (lanes, hashes)) in lanes.iter_mut().zip(&self.hashes).enumerate() {
-            let is_same = |a, b| {
+            let is_same = |a: SampleRef, b: SampleRef| {
+                let (row_a, row_b) = (&batch.rows[a.row as usize], &batch.rows[b.row as usize]);
+                // The usual repeat: one metric at several times.
+                if a.slot == b.slot && Arc::ptr_eq(&row_a.identity, &row_b.identity) {
+                    return true;
+                }
                 let (a, b) = (batch.sample(destination, a), batch.sample(destination, b));
-                std::ptr::eq(a.series, b.series)
-                    || a.set.labels(a.series).iter().copied().flatten().eq(b
-                        .set
-                        .labels(b.series)
-                        .iter()
-                        .copied()
-                        .flatten())
+                let (a, b) = (a.set.labels(a.series), b.set.labels(b.series));
+                a.iter().copied().flatten().eq(b.iter().copied().flatten())
             };
             let time = |sample: SampleRef| batch.rows[sample.row as usize].timestamp_ms;
             let settled = lanes
