@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures/relabel_golden` is the program that recorded them.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::{btree_map, vec};
@@ -10,9 +12,13 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use sluicegate::map::relabel::{self, Draft, Rule};
 
-/// What Prometheus takes and this gateway refuses, with a reason: an expression of several
-/// megabytes once compiled.
-const REFUSED_HERE: [&str; 1] = [r"configuration of the regex \pL{1000}"];
+/// What Prometheus takes and this gateway refuses, with a reason: several megabytes once compiled,
+/// flags in front of a repetition, surrogates.
+const REFUSED_HERE: [&str; 3] = [
+    r"configuration of the regex \pL{1000}",
+    "configuration of the regex a(?i)*",
+    r"configuration of the regex \x{D800}",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

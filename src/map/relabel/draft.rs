@@ -71,8 +71,9 @@ impl Draft {
     /// The rule, or everything that is wrong with it.
     ///
     /// # Errors
-    /// Whatever Prometheus refuses, and the few expressions that are beyond the regular
-    /// expressions here (surrogates, what takes too much memory).
+    /// Whatever Prometheus refuses, and three kinds of expressions that it takes: surrogates
+    /// (`\x{D800}`), flags right in front of a repetition (`a(?i)*`), and what comes to more
+    /// than 4 MiB once compiled.
     pub fn build(self) -> Result<Rule, Vec<Fault>> {
         let mut faults = Vec::new();
         if self.source_labels.iter().any(String::is_empty) {

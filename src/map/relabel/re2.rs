@@ -177,6 +177,9 @@ impl Reader<'_> {
                     }
                     if end == ':' {
                         self.open.push(std::mem::take(&mut self.sequence));
+                    } else {
+                        // Go would let a repetition reach over the flags, to what is before.
+                        self.sequence.last = None;
                     }
                     // `(?)` is legal and changes nothing.
                     if end == ':' || !written.is_empty() {
