@@ -1,3 +1,5 @@
+//! What each answer of a receiver means.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::{Duration, UNIX_EPOCH};
