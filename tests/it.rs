@@ -9,6 +9,9 @@ mod deliver_judge;
 /// Requests to one destination: signatures, other proofs, faults, metadata.
 #[path = "it/deliver_remote.rs"]
 mod deliver_remote;
+/// TLS with certificates of one's own.
+#[path = "it/deliver_tls.rs"]
+mod deliver_tls;
 /// Credentials that rotate, expire and fail, in paused time.
 #[path = "it/deliver_credentials.rs"]
 mod deliver_credentials;
