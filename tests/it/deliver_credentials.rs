@@ -178,3 +178,64 @@ async fn a_fetch_that_hangs_ends() {
     assert!(fault.contains("no answer within 15 s"), "{fault}");
     assert!(start.elapsed() < Duration::from_secs(16));
 }
+
+/// A role is assumed at the endpoint that is configured, with everything that is configured.
+#[tokio::test]
+async fn a_role_is_assumed_through_sts() {
+    use http_body_util::{BodyExt as _, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(String::new()));
+    let service = {
+        let asked = Arc::clone(&asked);
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let asked = Arc::clone(&asked);
+            async move {
+                let proof = request.headers()["authorization"].to_str().unwrap().to_owned();
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                *asked.lock().unwrap() = format!("{proof} {}", String::from_utf8_lossy(&body));
+                let answer = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                    <AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId>\
+                    <SecretAccessKey>hush</SecretAccessKey><SessionToken>token</SessionToken>\
+                    <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>\
+                    </AssumeRoleResult></AssumeRoleResponse>";
+                Ok::<_, std::convert::Infallible>(hyper::Response::new(Full::new(
+                    bytes::Bytes::from(answer),
+                )))
+            }
+        })
+    };
+    sluicegate::tasks::Tasks::new().spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(stream), service.clone()).await;
+        }
+    });
+    let provider =
+        sluicegate::deliver::credentials::provider(&sluicegate::deliver::config::Sigv4 {
+            region: "eu-west-1".to_owned(),
+            service: "aps".to_owned(),
+            access_key: Some("AKIDEXAMPLE".to_owned()),
+            secret_key: Some(sluicegate::secret::Secret::new("static")),
+            profile: None,
+            role_arn: Some("arn:aws:iam::111122223333:role/writer".to_owned()),
+            external_id: Some("outside".to_owned()),
+            sts_endpoint: Some(endpoint),
+        });
+    let credentials = provider.provide_credentials().await.unwrap();
+    assert_eq!(credentials.access_key_id(), "ASIAROLE");
+    assert_eq!(credentials.session_token(), Some("token"));
+    assert!(credentials.expiry().is_some());
+    let asked = asked.lock().unwrap().clone();
+    for part in [
+        "Credential=AKIDEXAMPLE/",
+        "/eu-west-1/sts/aws4_request",
+        "RoleSessionName=sluicegate",
+        "ExternalId=outside",
+        "RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fwriter",
+    ] {
+        assert!(asked.contains(part), "{part} in {asked}");
+    }
+}
