@@ -1,5 +1,7 @@
 //! A string that no log, metric, error text or debug output can show.
 
+pub mod file;
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};
