@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
 /// A door with lanes behind it, and the checker that every answer has to pass.
 #[path = "it/receive_door.rs"]
 mod receive_door;
@@ -26,3 +28,15 @@ mod decode_oracle;
 /// Decode: what OTLP allows beyond what CloudWatch is known to send, and its damage.
 #[path = "it/decode_otlp.rs"]
 mod decode_otlp;
+
+/// What the tests of the mapping share.
+#[path = "it/map_kit.rs"]
+mod map_kit;
+
+/// Data points become series: names, labels, values, statistics.
+#[path = "it/map_series.rs"]
+mod map_series;
+
+/// Requests become batches: lanes, repeats, freshness, families, the series cache.
+#[path = "it/map_batch.rs"]
+mod map_batch;

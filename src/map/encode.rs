@@ -1,0 +1,165 @@
+//! Finished labels as bytes: `Label` messages (name = 1, value = 2) as field 1 of `TimeSeries`, as
+//! remote write 1.0 has them, packed so that the series of an identity share what they have in
+//! common.
+
+use std::hash::{BuildHasher, Hasher};
+
+use crate::sample::{Series, SeriesSet};
+
+/// One series' encoded labels, not yet packed with those of its siblings.
+#[derive(Debug)]
+pub(super) struct Draft {
+    bytes: Vec<u8>,
+    /// Where each label ends.
+    ends: Vec<usize>,
+    hash: u64,
+    lane: u32,
+}
+
+/// How series are told apart and spread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hashes {
+    /// Seeded anew in each process: labels come from outside.
+    series: foldhash::quality::RandomState,
+    /// The same in each process, so that a series keeps its lane.
+    lane: foldhash::quality::FixedState,
+}
+
+impl Draft {
+    /// Encodes finished labels: legal, sorted, a name among them.
+    pub(super) fn new(labels: &[(String, String)], lanes: u32, hashes: &Hashes) -> Self {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(labels.len());
+        let mut name_at = 0..0;
+        for (name, value) in labels {
+            let from = bytes.len();
+            label(&mut bytes, name, value);
+            ends.push(bytes.len());
+            if name == "__name__" {
+                name_at = from..bytes.len();
+            }
+        }
+        let mut lane = hashes.lane.build_hasher();
+        lane.write(&bytes[..name_at.start]);
+        lane.write(&bytes[name_at.end..]);
+        let lane = (lane.finish() % u64::from(lanes.max(1))) as u32;
+        let mut series = hashes.series.build_hasher();
+        series.write(&bytes);
+        Self { hash: series.finish(), lane, bytes, ends }
+    }
+
+    fn label(&self, index: usize) -> &[u8] {
+        &self.bytes[self.label_start(index)..self.ends[index]]
+    }
+
+    fn label_start(&self, index: usize) -> usize {
+        if index == 0 { 0 } else { self.ends[index - 1] }
+    }
+}
+
+fn label(bytes: &mut Vec<u8>, name: &str, value: &str) {
+    let text_len = |text: &str| 1 + varint_len(text.len()) + text.len();
+    bytes.push(1 << 3 | 2);
+    varint(bytes, text_len(name) + text_len(value));
+    for (field, text) in [(1, name), (2, value)] {
+        bytes.push(field << 3 | 2);
+        varint(bytes, text.len());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn varint(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn varint_len(number: usize) -> usize {
+    (number.max(1).ilog2() as usize) / 7 + 1
+}
+
+/// Packs the series of one identity: first labels that all have, each one's own, last labels that
+/// all have. The differences (the name, a quantile) stand close together in sorted labels.
+pub(super) fn pack(drafts: &[Option<Draft>]) -> SeriesSet {
+    let Some(model) = drafts.iter().flatten().next() else { return SeriesSet::default() };
+    let all = || drafts.iter().flatten();
+    let fewest = all().map(|draft| draft.ends.len()).min().unwrap_or(0);
+    let head = (0..fewest)
+        .take_while(|index| all().all(|draft| draft.label(*index) == model.label(*index)))
+        .count();
+    let from_end = |draft: &Draft, index: usize| draft.ends.len() - 1 - index;
+    let tail = (0..fewest - head)
+        .take_while(|index| {
+            let label = model.label(from_end(model, *index));
+            all().all(|draft| draft.label(from_end(draft, *index)) == label)
+        })
+        .count();
+    let head_end = |draft: &Draft| draft.label_start(head);
+    let tail_start = |draft: &Draft| draft.label_start(draft.ends.len() - tail);
+
+    let mut label_bytes = model.bytes[..head_end(model)].to_vec();
+    let head_piece = (0, label_bytes.len());
+    let own_pieces: Vec<Option<(usize, usize)>> = drafts
+        .iter()
+        .map(|draft| {
+            let draft = draft.as_ref()?;
+            let from = label_bytes.len();
+            label_bytes.extend_from_slice(&draft.bytes[head_end(draft)..tail_start(draft)]);
+            Some((from, label_bytes.len()))
+        })
+        .collect();
+    let tail_from = label_bytes.len();
+    label_bytes.extend_from_slice(&model.bytes[tail_start(model)..]);
+    let tail_piece = (tail_from, label_bytes.len());
+
+    let series = drafts
+        .iter()
+        .zip(own_pieces)
+        .map(|(draft, own)| {
+            let (draft, own) = draft.as_ref().zip(own)?;
+            let pieces = [head_piece, own, tail_piece].map(|(from, to)| (from as u32, to as u32));
+            Some(Series { hash: draft.hash, lane: draft.lane, pieces })
+        })
+        .collect();
+    SeriesSet { label_bytes: label_bytes.into_boxed_slice(), series }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn labels() -> impl Strategy<Value = Vec<(String, String)>> {
+        prop::collection::btree_map("[a-c_]{1,2}", "[xy]{0,200}", 0..5)
+            .prop_map(|labels| labels.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn packing_loses_nothing(all in prop::collection::vec(prop::option::of(labels()), 0..5)) {
+            let hashes = Hashes::default();
+            let drafts: Vec<_> =
+                all.iter().map(|l| l.as_ref().map(|l| Draft::new(l, 3, &hashes))).collect();
+            let set = pack(&drafts);
+            for (slot, draft) in drafts.iter().enumerate() {
+                let series = set.series.get(slot).copied().flatten();
+                prop_assert_eq!(series.is_some(), draft.is_some());
+                if let (Some(series), Some(draft)) = (series, draft) {
+                    prop_assert_eq!(set.labels(&series).concat(), draft.bytes.clone());
+                    prop_assert!(series.lane < 3);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_varints() {
+        for number in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, u32::MAX as usize] {
+            let mut bytes = Vec::new();
+            varint(&mut bytes, number);
+            assert_eq!(bytes.len(), varint_len(number), "{number}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What an identity is looked up by: everything that its series depend on, as one run of bytes.
+
+use crate::decode::Reading;
+
+/// Appends the request's extra labels: the part of the key that its readings share.
+pub(super) fn begin(key: &mut Vec<u8>, extra_labels: &[(String, String)]) {
+    number(key, extra_labels.len());
+    for (name, value) in extra_labels {
+        text(key, name);
+        text(key, value);
+    }
+}
+
+/// Appends a reading's part. Every text has its length in front, so that no two identities can have
+/// the same bytes.
+pub(super) fn reading(key: &mut Vec<u8>, reading: &Reading<'_>) {
+    for part in [reading.account, reading.region, reading.namespace, reading.metric, reading.unit] {
+        text(key, part);
+    }
+    number(key, reading.dimensions.len());
+    for (name, value) in reading.dimensions {
+        text(key, name);
+        text(key, value);
+    }
+    for (name, _) in reading.extended {
+        text(key, name);
+    }
+}
+
+#[inline]
+fn text(key: &mut Vec<u8>, text: &str) {
+    number(key, text.len());
+    key.extend_from_slice(text.as_bytes());
+}
+
+#[inline]
+fn number(key: &mut Vec<u8>, number: usize) {
+    key.extend_from_slice(&(number as u64).to_le_bytes());
+}
