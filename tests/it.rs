@@ -40,3 +40,6 @@ mod map_series;
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
+/// Relabelling ends as it does in Prometheus, case by case.
+#[path = "it/relabel_golden.rs"]
+mod relabel_golden;
