@@ -71,6 +71,14 @@ mod decode_oracle;
 /// Decode: what OTLP allows beyond what CloudWatch is known to send, and its damage.
 #[path = "it/decode_otlp.rs"]
 mod decode_otlp;
+
+/// Decode: generated input, held against serde_json and prost; damage costs no more than it must.
+#[path = "it/decode_oracle.rs"]
+mod decode_oracle;
+
+/// Decode: what OTLP allows beyond what CloudWatch is known to send, and its damage.
+#[path = "it/decode_otlp.rs"]
+mod decode_otlp;
 /// A front of Amazon Managed Service for Prometheus that verifies signatures and bodies itself.
 #[path = "it/amp_front.rs"]
 mod amp_front;
@@ -86,3 +94,13 @@ mod deliver_tls;
 /// Credentials that rotate, expire and fail, in paused time.
 #[path = "it/deliver_credentials.rs"]
 mod deliver_credentials;
+/// Data points become series: names, labels, values, statistics.
+#[path = "it/map_series.rs"]
+mod map_series;
+
+/// Requests become batches: lanes, repeats, freshness, families, the series cache.
+#[path = "it/map_batch.rs"]
+mod map_batch;
+/// Relabelling ends as it does in Prometheus, case by case.
+#[path = "it/relabel_golden.rs"]
+mod relabel_golden;

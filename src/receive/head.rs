@@ -100,11 +100,9 @@ impl Head {
         self.headers.get(COMMON_ATTRIBUTES).map(|value| value.as_bytes())
     }
 
-    /// Whether the client waits for `100 Continue` before it sends the body.
+    /// See [`waits_for_continue`].
     pub(super) fn waits_for_continue(&self) -> bool {
-        self.headers
-            .get(EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        waits_for_continue(&self.headers)
     }
 
     /// Bytes of the header block, about as HTTP/1.1 would write it.
@@ -113,4 +111,10 @@ impl Head {
         let total: usize = headers.map(|(k, v)| k.as_str().len() + v.len() + 4).sum();
         (total + self.target_bytes) as u64
     }
+}
+
+/// Whether the client waits for `100 Continue` before it sends the body. Whoever reads on tells it
+/// to go on.
+pub(super) fn waits_for_continue(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

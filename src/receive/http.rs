@@ -18,7 +18,7 @@ use super::attributes;
 use super::auth::{KeyFault, Keys, Pass};
 use super::books::Books;
 use super::config::{Config, OnUndecodable};
-use super::head::{Encoding, Head};
+use super::head::{Encoding, Head, waits_for_continue};
 use super::health::Health;
 use super::panics::{self, Panicked};
 use super::reply::Answer;
@@ -152,7 +152,7 @@ impl Door {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// From the body's arrival to the answer.
+    /// From a request's headers to its answer.
     async fn answer(&self, request: Request) -> Response {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
@@ -160,7 +160,9 @@ impl Door {
         if path != self.path {
             let answer = self.health.answer(method, path).unwrap_or(Answer::NoSuchPath);
             tracing::debug!(%method, path, status = answer.status().as_u16(), "not for the endpoint");
-            unread::discard(body, Bounds::STRANGER, &self.tasks, self.given_up.clone());
+            if !waits_for_continue(&parts.headers) {
+                self.discard(body, Bounds::STRANGER);
+            }
             return answer.respond("");
         }
         let _in_flight = InFlight::new(&self.in_flight);
@@ -172,7 +174,9 @@ impl Door {
                 Err(panicked) => self.panicked(&panicked),
             }
         } else {
-            unread::discard(body, Bounds::STRANGER, &self.tasks, self.given_up.clone());
+            if !waits_for_continue(&parts.headers) {
+                self.discard(body, Bounds::STRANGER);
+            }
             Answer::NoSuchMethod { allow: "POST" }
         };
         self.books.answered(answer.status().as_u16(), started.elapsed());
@@ -194,7 +198,7 @@ impl Door {
             Err(TurnedAway(answer, bounds)) => {
                 // A client that waits for `100 Continue` sends nothing that could be in the way.
                 if !head.waits_for_continue() {
-                    unread::discard(body, bounds, &self.tasks, self.given_up.clone());
+                    self.discard(body, bounds);
                 }
                 return answer;
             }
@@ -216,8 +220,7 @@ impl Door {
                         return Answer::Unreadable(format!("the body broke off: {why}"));
                     }
                 };
-                let bounds = Bounds::known(self.body_bytes_max);
-                unread::discard(body, bounds, &self.tasks, self.given_up.clone());
+                self.discard(body, Bounds::known(self.body_bytes_max));
                 return answer;
             }
             Err(_) => {
@@ -341,6 +344,10 @@ impl Door {
         let trouble = trouble.map(|trouble| format!("; last trouble: {trouble}"));
         let trouble = trouble.unwrap_or_default();
         Answer::Later(format!("the request deadline of {limit} passed: {where_it_was}{trouble}"))
+    }
+
+    fn discard(&self, body: Body, bounds: Bounds) {
+        unread::discard(body, bounds, &self.tasks, self.given_up.clone());
     }
 
     fn no_room(&self) -> Answer {

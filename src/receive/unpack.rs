@@ -140,6 +140,7 @@ mod tests {
         let at = wrong.len() - 6;
         wrong[at] ^= 1;
         assert!(matches!(unpacked(&wrong), Err(Packed::Broken(_))), "checksum");
+        assert!(unpacked(&whole).is_ok());
         let many = gzip(b"").repeat(MEMBERS_MAX + 1);
         assert!(matches!(unpacked(&many), Err(Packed::Broken(_))), "members");
     }

@@ -1,5 +1,7 @@
 //! Every row of the status table, and what a request leaves behind.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::time::Duration;
 
 use axum::body::Body;

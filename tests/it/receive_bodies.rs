@@ -1,5 +1,7 @@
 //! Bodies of every size and kind, and what they may cost.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -38,13 +40,13 @@ fn pieces(bytes: Vec<u8>, pause: Duration) -> Body {
 
 #[tokio::test]
 async fn a_large_body_arrives_whole_however_it_comes() {
-    let lines: String = (0..20_000).map(line).collect();
+    let lines: String = (0..5_000).map(line).collect();
     let records: Vec<&[u8]> = lines.as_bytes().split_inclusive(|b| *b == b'\n').collect();
     let records: Vec<Vec<u8>> = records.chunks(500).map(|some| some.concat()).collect();
     let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
     let plain = envelope(ID, &records);
     let packed = gzip(&plain);
-    assert!(plain.len() > 5 << 20 && packed.len() > 32 << 10);
+    assert!(plain.len() > 1 << 20);
     let gz = |body| with(request(body), "content-encoding", "gzip");
     for (name, request) in [
         ("with length", {
@@ -59,9 +61,9 @@ async fn a_large_body_arrives_whole_however_it_comes() {
         let answer = house.call(request).await;
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
         let points = house.metric(r#"sluicegate_datapoints_total{format="json"}"#);
-        assert_eq!(points, 20_000.0, "{name}");
+        assert_eq!(points, 5_000.0, "{name}");
         let delivered = r#"sluicegate_samples_total{destination="amp",outcome="delivered"}"#;
-        assert_eq!(house.metric(delivered), 100_000.0, "{name}");
+        assert_eq!(house.metric(delivered), 25_000.0, "{name}");
         assert_eq!(house.budget.used(), 0, "{name}");
     }
 }
