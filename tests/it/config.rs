@@ -145,6 +145,13 @@ fn relabelling_rules_are_taken_word_for_word() {
 }
 
 #[test]
+fn line_ends_of_windows_and_a_byte_order_mark_change_nothing() {
+    let text = include_str!("../fixtures/config/skeleton.yaml");
+    let odd = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    assert_eq!(outcome(&odd), outcome(text));
+}
+
+#[test]
 fn no_secret_is_shown() {
     let secret = "hunter2";
     let text = format!(
