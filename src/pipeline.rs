@@ -98,11 +98,7 @@ impl House {
         let door = Door::new(
             &config.server,
             isolation_max,
-            receive::Rooms {
-                mapper: Arc::clone(&mapper),
-                lanes,
-                budget: Arc::clone(&budget),
-            },
+            receive::Rooms { mapper: Arc::clone(&mapper), lanes, budget: Arc::clone(&budget) },
             &meters,
             front.clone(),
         )?;

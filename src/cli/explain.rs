@@ -92,7 +92,11 @@ fn plan(file: Option<PathBuf>) -> anyhow::Result<(Plan, Vec<String>)> {
 fn read(body: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if body == Path::new("-") {
-        std::io::stdin().lock().take(BYTES_MAX).read_to_end(&mut bytes).context("read standard input")?;
+        std::io::stdin()
+            .lock()
+            .take(BYTES_MAX)
+            .read_to_end(&mut bytes)
+            .context("read standard input")?;
     } else {
         let file = std::fs::File::open(body).with_context(|| format!("open {}", body.display()))?;
         file.take(BYTES_MAX).read_to_end(&mut bytes)?;

@@ -54,9 +54,8 @@ async fn live(config: Config) -> anyhow::Result<ExitCode> {
 /// Runs the demo.
 pub(super) fn demo(options: demo::Options) -> anyhow::Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
-    let good = runtime()?.block_on(async {
-        demo::run(options, &mut std::io::stdout(), terminal).await
-    })?;
+    let good = runtime()?
+        .block_on(async { demo::run(options, &mut std::io::stdout(), terminal).await })?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

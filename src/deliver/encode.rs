@@ -129,8 +129,7 @@ fn labels_of<'a>(sample: &Sample<'a>) -> [&'a [u8]; 3] {
 /// Whether two samples belong to one series of the destination. Hashes alone would do but for luck.
 fn same_series(a: &Sample<'_>, b: &Sample<'_>) -> bool {
     a.series.hash == b.series.hash
-        && (std::ptr::eq(a.series, b.series)
-            || labels_of(a).concat() == labels_of(b).concat())
+        && (std::ptr::eq(a.series, b.series) || labels_of(a).concat() == labels_of(b).concat())
 }
 
 /// Upper bound of one sample as a field of its series.

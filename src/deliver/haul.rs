@@ -201,7 +201,8 @@ impl Haul {
     /// Charges every request of a span for one extra request; false if one of them has none left.
     #[must_use]
     pub fn take_isolation_request(&self, span: Span) -> bool {
-        self.pieces(span).fold(true, |all, (part, _, _)| part.load().take_isolation_request() && all)
+        self.pieces(span)
+            .fold(true, |all, (part, _, _)| part.load().take_isolation_request() && all)
     }
 
     /// The Firehose request id of a span's first part, for the log.

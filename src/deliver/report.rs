@@ -49,11 +49,7 @@ impl Report {
                 (reason, meters.counter(&meters::SAMPLES_REFUSED, &labels))
             })
             .collect();
-        Self {
-            destination: destination.to_owned(),
-            refused,
-            logged: Mutex::new(HashMap::new()),
-        }
+        Self { destination: destination.to_owned(), refused, logged: Mutex::new(HashMap::new()) }
     }
 
     /// The receiver stored some samples of a request and refused at least one.

@@ -35,7 +35,9 @@ pub fn router(exhibit: Exhibit) -> Router {
         refresh();
         meters.with(|| process.collect());
         let text = meters.render();
-        async { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response() }
+        async {
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
     };
     let config = move || {
         let text = config.to_string();

@@ -12,9 +12,7 @@ use sluicegate::deliver::lane::{Transport, Witnesses};
 use sluicegate::deliver::metadata::Families;
 use sluicegate::deliver::{Lane, Report};
 use sluicegate::meters::Meters;
-use sluicegate::queue::{
-    Acked, Budget, Full, Lanes, LanesBuilder, REQUEST_CHARGE_MIN, Request,
-};
+use sluicegate::queue::{Acked, Budget, Full, Lanes, LanesBuilder, REQUEST_CHARGE_MIN, Request};
 use sluicegate::sample::{Batch, Identity, Row, SampleRef, Series, SeriesSet};
 use sluicegate::tasks::Tasks;
 use tokio::time::{Instant, sleep};
@@ -249,9 +247,8 @@ fn batch(samples: &[(u32, i64, f64)], lane_counts: &[u32]) -> Batch {
 
 fn identity(series: u32, lane_counts: &[u32]) -> Identity {
     let label = |name: &str, value: &str| {
-        let field = |tag: u8, bytes: &[u8]| {
-            [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat()
-        };
+        let field =
+            |tag: u8, bytes: &[u8]| [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat();
         field(0x0a, &[field(0x0a, name.as_bytes()), field(0x12, value.as_bytes())].concat())
     };
     let (name, tail) = (label("__name__", "m"), label("i", &series.to_string()));
