@@ -162,7 +162,7 @@ pub async fn run(
         ingest: TcpListener::bind(loopback).await.context("no free port")?,
         telemetry: TcpListener::bind(loopback).await.context("no free port")?,
     };
-    let config = gateway::config(&access_key, &receiver.url());
+    let config = gateway::config(&access_key, &receiver.url())?;
     let house = House::start(config, listeners).await.context("the gateway cannot be started")?;
     let url = format!("http://{}{}", house.ingest_address, gateway::PATH);
 

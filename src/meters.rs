@@ -82,21 +82,18 @@ impl Meters {
     }
 
     /// The counter with these label values, in the order of the metric's label names.
-    #[must_use]
     pub fn counter(&self, metric: &'static Metric, values: &[&str]) -> Counter {
         debug_assert_eq!(metric.kind, Kind::Counter, "{}", metric.name);
         self.recorder.register_counter(&key(metric, values), &METADATA)
     }
 
     /// The gauge with these label values.
-    #[must_use]
     pub fn gauge(&self, metric: &'static Metric, values: &[&str]) -> Gauge {
         debug_assert_eq!(metric.kind, Kind::Gauge, "{}", metric.name);
         self.recorder.register_gauge(&key(metric, values), &METADATA)
     }
 
     /// The histogram with these label values.
-    #[must_use]
     pub fn histogram(&self, metric: &'static Metric, values: &[&str]) -> Histogram {
         debug_assert!(matches!(metric.kind, Kind::Histogram(_)), "{}", metric.name);
         self.recorder.register_histogram(&key(metric, values), &METADATA)
