@@ -229,8 +229,9 @@ mod tests {
 
     #[derive(Clone, PartialEq, prost::Message)]
     struct Sample {
-        #[prost(double, tag = "1")]
-        value: f64,
+        // Optional, since prost leaves a plain field out that equals 0, and -0 does.
+        #[prost(double, optional, tag = "1")]
+        value: Option<f64>,
         #[prost(int64, tag = "2")]
         timestamp_ms: i64,
     }
@@ -240,7 +241,9 @@ mod tests {
 
     async fn write(server: &Prometheus, samples: &[(i64, f64)]) -> u16 {
         let label = |(name, value): (&str, &str)| Label { name: name.into(), value: value.into() };
-        let samples = samples.iter().map(|&(timestamp_ms, value)| Sample { value, timestamp_ms });
+        let samples = samples
+            .iter()
+            .map(|&(timestamp_ms, value)| Sample { value: Some(value), timestamp_ms });
         let series = TimeSeries { labels: LABELS.map(label).into(), samples: samples.collect() };
         let body = WriteRequest { timeseries: vec![series] }.encode_to_vec();
         let body = snap::raw::Encoder::new().compress_vec(&body).expect("snappy");
