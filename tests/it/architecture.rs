@@ -1,6 +1,8 @@
 //! The house keeps its shape: who knows whom, how long files are, what they are called, and what
 //! the documents say of the code. Each rule is tested on bad snippets, then held against the tree.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may end so.
+
 #[path = "architecture/imports.rs"]
 mod imports;
 #[path = "architecture/rules.rs"]

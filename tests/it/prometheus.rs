@@ -2,6 +2,8 @@
 //!
 //! The binary is `$PROMETHEUS` or the `prometheus` of the PATH; `tests/all` provides it.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may end so.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
