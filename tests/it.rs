@@ -104,3 +104,6 @@ mod map_batch;
 /// Relabelling ends as it does in Prometheus, case by case.
 #[path = "it/relabel_golden.rs"]
 mod relabel_golden;
+/// A real Prometheus: the harness, and that it tells the truth.
+#[path = "it/prometheus.rs"]
+mod prometheus;
