@@ -6,9 +6,9 @@ use std::hint::black_box;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher};
 use sluicegate::decode::{self, Reading, Reason, Visit};
-use sluicegate::demo::records::{Format, records};
-use sluicegate::demo::stream::MetricStream;
 use sluicegate::deliver::encode::Encoder;
+use sluicegate::demo::records::records;
+use sluicegate::demo::stream::{Format, MetricStream};
 use sluicegate::map::{Config, Mapper, Mapping, Outlet, Plan, Statistics};
 
 #[global_allocator]
@@ -16,7 +16,7 @@ static ALLOCATOR: AllocProfiler<mimalloc::MiMalloc> = AllocProfiler::new(mimallo
 
 const POINTS: usize = 1000;
 const START_MS: i64 = 1_760_000_040_000;
-const FORMATS: [Format; 3] = [Format::Json, Format::Opentelemetry07, Format::Opentelemetry10];
+const FORMATS: [Format; 3] = [Format::Json, Format::OpenTelemetry07, Format::OpenTelemetry10];
 
 fn main() {
     divan::main();

@@ -81,7 +81,11 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
 /// Writes a size so that [`parse_bytes`] reads it back.
 #[must_use]
 pub fn format_bytes(bytes: u64) -> String {
-    match SIZE_UNITS[2..5].iter().rev().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+    match SIZE_UNITS[2..5]
+        .iter()
+        .rev()
+        .find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
+    {
         Some((name, factor)) => format!("{}{name}", bytes / factor),
         None => bytes.to_string(),
     }

@@ -1,65 +1,19 @@
-//! All integration tests, in one binary.
+//! All integration tests, in one binary: each module says in a sentence what it holds the house to.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, missing_docs, unreachable_pub)]
 
-/// Remote write as prost messages.
-#[path = "it/prompb.rs"]
-mod prompb;
+/// A front of Amazon Managed Service for Prometheus that verifies signatures and bodies itself.
+#[path = "it/amp_front.rs"]
+mod amp_front;
 
-/// Lanes between hand-made batches and a scripted receiver.
-#[path = "it/lane_kit.rs"]
-mod lane_kit;
-
-/// Retry, split, isolation, age-out, deadlines and the books, in paused time.
-#[path = "it/lane.rs"]
-mod lane;
-/// What the tests of the mapping share.
-#[path = "it/map_kit.rs"]
-mod map_kit;
-
-/// Data points become series: names, labels, values, statistics.
-#[path = "it/map_series.rs"]
-mod map_series;
-
-/// Requests become batches: lanes, repeats, freshness, families, the series cache.
-#[path = "it/map_batch.rs"]
-mod map_batch;
-/// The configuration: every fault at once, every default, and no secret shown.
-#[path = "it/config.rs"]
-mod config;
-/// The demo's Firehose keeps the documented delivery, validation and retry rules.
-#[path = "it/demo_firehose.rs"]
-mod demo_firehose;
-/// The demo's records decode by independent means to the data points that were put in.
-#[path = "it/demo_stream.rs"]
-mod demo_stream;
-/// The demo's receiver counts what comes, and the books find every sample that does not fit.
-#[path = "it/demo_books.rs"]
-mod demo_books;
-/// The demo as a whole: the real gateway between the demo's two ends.
-#[path = "it/demo_run.rs"]
-mod demo_run;
 /// Imports, sizes and names of the sources, and what the README says of the code.
 #[path = "it/architecture.rs"]
 mod architecture;
-/// Relabelling ends as it does in Prometheus, case by case.
-#[path = "it/relabel_golden.rs"]
-mod relabel_golden;
-/// A door with lanes behind it, and the checker that every answer has to pass.
-#[path = "it/receive_door.rs"]
-mod receive_door;
-/// Every row of the status table, and what a request leaves behind.
-#[path = "it/receive_answers.rs"]
-mod receive_answers;
-/// Who may come in: keys, their rotation, their sources.
-#[path = "it/receive_keys.rs"]
-mod receive_keys;
-/// Bodies of every size and kind, and what they may cost.
-#[path = "it/receive_bodies.rs"]
-mod receive_bodies;
-/// The door behind a real listener: connections, their limits, and their ends.
-#[path = "it/receive_wire.rs"]
-mod receive_wire;
+
+/// The configuration: every fault at once, every default, and no secret shown.
+#[path = "it/config.rs"]
+mod config;
+
 /// Decode: every fact of the stream formats has a fixture; records in, one line per reading out.
 #[path = "it/decode_fixtures.rs"]
 mod decode_fixtures;
@@ -72,38 +26,86 @@ mod decode_oracle;
 #[path = "it/decode_otlp.rs"]
 mod decode_otlp;
 
-/// Decode: generated input, held against serde_json and prost; damage costs no more than it must.
-#[path = "it/decode_oracle.rs"]
-mod decode_oracle;
-
-/// Decode: what OTLP allows beyond what CloudWatch is known to send, and its damage.
-#[path = "it/decode_otlp.rs"]
-mod decode_otlp;
-/// A front of Amazon Managed Service for Prometheus that verifies signatures and bodies itself.
-#[path = "it/amp_front.rs"]
-mod amp_front;
-/// What each answer of a receiver means: the table, and the answers of real receivers replayed.
-#[path = "it/deliver_judge.rs"]
-mod deliver_judge;
-/// Requests to one destination: signatures, other proofs, faults, metadata.
-#[path = "it/deliver_remote.rs"]
-mod deliver_remote;
-/// TLS with certificates of one's own.
-#[path = "it/deliver_tls.rs"]
-mod deliver_tls;
 /// Credentials that rotate, expire and fail, in paused time.
 #[path = "it/deliver_credentials.rs"]
 mod deliver_credentials;
-/// Data points become series: names, labels, values, statistics.
-#[path = "it/map_series.rs"]
-mod map_series;
+
+/// What each answer of a receiver means: the table, and the answers of real receivers replayed.
+#[path = "it/deliver_judge.rs"]
+mod deliver_judge;
+
+/// Requests to one destination: signatures, other proofs, faults, metadata.
+#[path = "it/deliver_remote.rs"]
+mod deliver_remote;
+
+/// TLS with certificates of one's own.
+#[path = "it/deliver_tls.rs"]
+mod deliver_tls;
+
+/// The demo's receiver counts what comes, and the books find every sample that does not fit.
+#[path = "it/demo_books.rs"]
+mod demo_books;
+
+/// The demo's Firehose keeps the documented delivery, validation and retry rules.
+#[path = "it/demo_firehose.rs"]
+mod demo_firehose;
+
+/// The demo as a whole: the real gateway between the demo's two ends.
+#[path = "it/demo_run.rs"]
+mod demo_run;
+
+/// The demo's records decode by independent means to the data points that were put in.
+#[path = "it/demo_stream.rs"]
+mod demo_stream;
+
+/// Retry, split, isolation, age-out, deadlines and the books, in paused time.
+#[path = "it/lane.rs"]
+mod lane;
+
+/// Lanes between hand-made batches and a scripted receiver.
+#[path = "it/lane_kit.rs"]
+mod lane_kit;
 
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
-/// Relabelling ends as it does in Prometheus, case by case.
-#[path = "it/relabel_golden.rs"]
-mod relabel_golden;
+
+/// What the tests of the mapping share.
+#[path = "it/map_kit.rs"]
+mod map_kit;
+
+/// Data points become series: names, labels, values, statistics.
+#[path = "it/map_series.rs"]
+mod map_series;
+
 /// A real Prometheus: the harness, and that it tells the truth.
 #[path = "it/prometheus.rs"]
 mod prometheus;
+
+/// Remote write as prost messages.
+#[path = "it/prompb.rs"]
+mod prompb;
+
+/// Every row of the status table, and what a request leaves behind.
+#[path = "it/receive_answers.rs"]
+mod receive_answers;
+
+/// Bodies of every size and kind, and what they may cost.
+#[path = "it/receive_bodies.rs"]
+mod receive_bodies;
+
+/// A door with lanes behind it, and the checker that every answer has to pass.
+#[path = "it/receive_door.rs"]
+mod receive_door;
+
+/// Who may come in: keys, their rotation, their sources.
+#[path = "it/receive_keys.rs"]
+mod receive_keys;
+
+/// The door behind a real listener: connections, their limits, and their ends.
+#[path = "it/receive_wire.rs"]
+mod receive_wire;
+
+/// Relabelling ends as it does in Prometheus, case by case.
+#[path = "it/relabel_golden.rs"]
+mod relabel_golden;
