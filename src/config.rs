@@ -16,6 +16,7 @@ mod values;
 mod yaml;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub use fault::{Fault, Faults, Mark};
 pub use read::{load, load_within};
 pub use source::{Loaded, Source, from_environment};
 
+use crate::deliver::config::{Auth, SecretSource};
+use crate::receive::KeySource;
 use crate::{deliver, map, receive};
 
 /// The whole configuration: it cannot be wrong any more.
@@ -58,6 +61,25 @@ impl Config {
             relabel: self.relabel_configs.clone(),
             outlets: outlets.collect(),
         }
+    }
+
+    /// Every file that the configuration names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let keys = self.server.access_keys.iter().filter_map(|key| match &key.source {
+            KeySource::KeyFile(path) => Some(path),
+            KeySource::Key(_) => None,
+        });
+        let of_destinations = self.remote_write.iter().flat_map(|destination| {
+            let secret = match &destination.auth {
+                Auth::BasicAuth { password: SecretSource::File(path), .. }
+                | Auth::Authorization { credentials: SecretSource::File(path), .. } => Some(path),
+                Auth::BasicAuth { .. } | Auth::Authorization { .. } => None,
+                Auth::None | Auth::Sigv4(_) => None,
+            };
+            let tls = &destination.tls_config;
+            [secret, tls.ca_file.as_ref(), tls.cert_file.as_ref(), tls.key_file.as_ref()]
+        });
+        keys.chain(of_destinations.flatten()).map(PathBuf::as_path)
     }
 
     /// The effective configuration as YAML, secrets hidden. Where none stands in it, it reads back as

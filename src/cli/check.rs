@@ -2,12 +2,10 @@
 //! effect with secrets hidden.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{self, Config, Loaded};
-use crate::deliver::config::{Auth, SecretSource};
-use crate::receive::KeySource;
+use crate::config::{self, Loaded};
 
 /// Exit status of a configuration with faults: `EX_CONFIG` of `sysexits.h`.
 pub const FAULTY: u8 = 78;
@@ -30,7 +28,7 @@ pub fn check(
             for note in &notes {
                 writeln!(out, "# warning: {note}")?;
             }
-            for path in files(&config) {
+            for path in config.files() {
                 if let Err(error) = std::fs::File::open(path) {
                     writeln!(out, "# warning: {} cannot be read: {error}", path.display())?;
                 }
@@ -45,23 +43,4 @@ pub fn check(
             Ok(ExitCode::from(FAULTY))
         }
     }
-}
-
-/// Every file that a configuration names.
-fn files(config: &Config) -> impl Iterator<Item = &Path> {
-    let keys = config.server.access_keys.iter().filter_map(|key| match &key.source {
-        KeySource::KeyFile(path) => Some(path),
-        KeySource::Key(_) => None,
-    });
-    let of_destinations = config.remote_write.iter().flat_map(|destination| {
-        let secret = match &destination.auth {
-            Auth::BasicAuth { password: SecretSource::File(path), .. }
-            | Auth::Authorization { credentials: SecretSource::File(path), .. } => Some(path),
-            Auth::BasicAuth { .. } | Auth::Authorization { .. } => None,
-            Auth::None | Auth::Sigv4(_) => None,
-        };
-        let tls = &destination.tls_config;
-        [secret, tls.ca_file.as_ref(), tls.cert_file.as_ref(), tls.key_file.as_ref()]
-    });
-    keys.chain(of_destinations.flatten()).map(PathBuf::as_path)
 }
