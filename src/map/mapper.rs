@@ -53,6 +53,7 @@ impl Mapper {
             extra_labels: extra_labels.to_vec(),
             extra_end: key.len(),
             key,
+            slice: Slice::WHOLE,
             batch: Batch {
                 lanes: lanes().map(|lanes| vec![Vec::new(); lanes]).collect(),
                 ..Batch::default()
@@ -99,6 +100,26 @@ pub struct Mapped {
     pub samples: Vec<u64>,
 }
 
+/// A part of a request's metrics: those whose identity hashes to `index` of `of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Which part.
+    pub index: u32,
+    /// Of how many; at least 1.
+    pub of: u32,
+}
+
+impl Slice {
+    /// Everything.
+    const WHOLE: Self = Self { index: 0, of: 1 };
+
+    #[inline]
+    fn holds(self, hash: u64) -> bool {
+        // The cache's tables and shards take other bits.
+        self.of <= 1 || (hash >> 16) as u32 % self.of == self.index
+    }
+}
+
 /// The mapping of one request.
 pub struct Mapping<'m> {
     mapper: &'m Mapper,
@@ -106,6 +127,7 @@ pub struct Mapping<'m> {
     /// The key of the reading at hand; the extra labels' part is written once.
     key: Vec<u8>,
     extra_end: usize,
+    slice: Slice,
     batch: Batch,
     /// Series hashes of the samples, as they stand in the batch's lanes: so the search for repeats
     /// reads memory in order.
@@ -133,16 +155,26 @@ impl std::fmt::Debug for Mapping<'_> {
 }
 
 impl Mapping<'_> {
+    /// Passes over the metrics of other slices. Series that several metrics end in are brought in
+    /// order within a slice only.
+    #[must_use]
+    pub fn only(self, slice: Slice) -> Self {
+        Self { slice, ..self }
+    }
+
     /// Takes a data point.
     pub fn reading(&mut self, reading: &Reading<'_>) {
+        self.key.truncate(self.extra_end);
+        key::reading(&mut self.key, reading);
+        let hash = self.mapper.keys.hash_one(self.key.as_slice());
+        if !self.slice.holds(hash) {
+            return;
+        }
         self.points_by_format[match reading.format {
             Format::Json => 0,
             Format::OpenTelemetry07 => 1,
             Format::OpenTelemetry10 => 2,
         }] += 1;
-        self.key.truncate(self.extra_end);
-        key::reading(&mut self.key, reading);
-        let hash = self.mapper.keys.hash_one(self.key.as_slice());
         let identity = match self.mapper.cache.get(hash, &self.key) {
             Some(identity) => {
                 self.hits += 1;

@@ -26,4 +26,4 @@ mod repeats;
 pub use cache::CacheStats;
 pub use config::{Config, Naming, Outlet, Plan, Statistics, StatisticsRule, Timestamp};
 pub use labels::Conflict;
-pub use mapper::{Mapped, Mapper, Mapping};
+pub use mapper::{Mapped, Mapper, Mapping, Slice};

@@ -23,9 +23,9 @@ use super::health::Health;
 use super::panics::{self, Panicked};
 use super::reply::Answer;
 use super::seldom::Seldom;
-use super::skips::SkipLog;
+use super::skips::{SkipLog, Skips};
 use super::unread::{self, Bounds};
-use super::worker::{Decoded, Job, Undecoded, Workers};
+use super::worker::{Decoded, Job, Terms, Undecoded, Workers};
 use crate::map::Mapper;
 use crate::meters::Meters;
 use crate::queue::{self, Acked, Budget, Lanes, Permit, Settled};
@@ -56,7 +56,7 @@ pub struct Door {
     isolation_max: u32,
     mapper: Arc<Mapper>,
     lanes: Lanes,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
     workers: Arc<Workers>,
     books: Books,
     skip_log: SkipLog,
@@ -231,33 +231,49 @@ impl Door {
         drop(body);
         self.books.read(wire.len());
 
-        let request_id = head.request_id.clone();
-        let body_bytes_max = self.body_bytes_max;
-        let job = Job { wire, encoding, request_id, labels, body_bytes_max, deadline, permit };
-        let Decoded { mut batch, permit, skips, numbers } = match self.decode(job, claimed).await {
-            Ok(decoded) => decoded,
+        let terms = Arc::new(Terms { request_id: head.request_id.clone(), labels, deadline });
+        let (body_bytes_max, batch_bytes_max) = (self.body_bytes_max, self.budget.limit() / 4);
+        let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
+        let answer = match self.decode(job, &terms, claimed).await {
+            Ok(Ok(decoded)) => self.deliver(decoded, head, deadline).await,
+            Ok(Err(Undecoded::TooMuch(opened))) => self.take_in_slices(opened, &terms, head).await,
+            Ok(Err(undecoded)) => Err(self.undecoded(undecoded)),
+            Err(answer) => Err(answer),
+        };
+        let skips = match answer {
+            Ok(skips) => skips,
             Err(answer) => return answer,
         };
-        self.books.decoded(&numbers, &skips);
-        self.skip_log.write(&skips, head);
-
-        let freshness = std::mem::take(&mut batch.freshness);
-        let id = head.request_id.clone();
-        let request = queue::Request { id, deadline, isolation_max: self.isolation_max };
-        let acked = match self.lanes.submit(batch, permit, request) {
-            Ok(acked) => acked,
-            Err(full) => return Answer::Later(full.to_string()),
-        };
-        match self.settled(acked, deadline).await {
-            Answer::Done => {}
-            other => return other,
-        }
-        self.books.delivered(&freshness);
         if self.on_undecodable == OnUndecodable::Reject && !skips.is_empty() {
             return Answer::Unreadable(skips.text());
         }
         self.books.succeeded(&head.stream);
         Answer::Done
+    }
+
+    /// Hands samples to the lanes and waits until they are settled. Returns what was skipped.
+    pub(super) async fn deliver(
+        &self,
+        decoded: Decoded,
+        head: &Head,
+        deadline: Instant,
+    ) -> Result<Skips, Answer> {
+        let Decoded { mut batch, permit, skips, numbers } = decoded;
+        self.books.decoded(&numbers, &skips);
+        self.skip_log.write(&skips, head);
+        let freshness = std::mem::take(&mut batch.freshness);
+        let id = head.request_id.clone();
+        let request = queue::Request { id, deadline, isolation_max: self.isolation_max };
+        let acked = self
+            .lanes
+            .submit(batch, permit, request)
+            .map_err(|full| Answer::Later(full.to_string()))?;
+        match self.settled(acked, deadline).await {
+            Answer::Done => {}
+            other => return Err(other),
+        }
+        self.books.delivered(&freshness);
+        Ok(skips)
     }
 
     /// All that can be said before the body: cheap, and in this order.
@@ -290,40 +306,55 @@ impl Door {
     }
 
     /// Decodes at once what is small, and the rest where it holds up nobody.
-    async fn decode(&self, job: Job, claimed: Option<u64>) -> Result<Decoded, Answer> {
-        let outcome = if claimed.is_some() && job.is_small() {
-            self.workers.run(job, &self.mapper)
-        } else {
-            let deadline = job.deadline;
-            let free = Arc::clone(&self.workers.free).acquire_owned();
-            let slot = tokio::select! {
-                slot = tokio::time::timeout_at(deadline, free) => slot,
-                () = self.given_up.cancelled() => return Err(Answer::Later(SHUTTING_DOWN.to_owned())),
-            };
-            let Ok(Ok(slot)) = slot else { return Err(self.late("no processor was free", None)) };
-            let (workers, mapper) = (Arc::clone(&self.workers), Arc::clone(&self.mapper));
-            let work = self.tasks.spawn_blocking(move || {
-                let outcome = workers.run(job, &mapper);
-                drop(slot);
-                outcome
-            });
-            let done = tokio::select! {
-                done = work => done,
-                () = self.given_up.cancelled() => return Err(Answer::Later(SHUTTING_DOWN.to_owned())),
-            };
-            match done {
-                Ok(outcome) => outcome,
-                Err(error) if error.is_panic() => {
-                    return Err(self.panicked(&Panicked::new(error.into_panic().as_ref())));
-                }
-                Err(_) => return Err(Answer::Later(SHUTTING_DOWN.to_owned())),
-            }
+    async fn decode(
+        &self,
+        job: Job,
+        terms: &Arc<Terms>,
+        claimed: Option<u64>,
+    ) -> Result<Result<Decoded, Undecoded>, Answer> {
+        if claimed.is_some() && job.is_small() {
+            return Ok(self.workers.run(job, terms, &self.mapper));
+        }
+        let own = Arc::clone(terms);
+        self.on_worker(terms.deadline, move |workers, mapper| workers.run(job, &own, mapper)).await
+    }
+
+    /// Does work that takes long where it holds up nobody, as much at once as there are processors.
+    pub(super) async fn on_worker<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(&Workers, &Mapper) -> T + Send + 'static,
+    ) -> Result<T, Answer> {
+        let shutting_down = || Answer::Later(SHUTTING_DOWN.to_owned());
+        let free = Arc::clone(&self.workers.free).acquire_owned();
+        let slot = tokio::select! {
+            slot = tokio::time::timeout_at(deadline, free) => slot,
+            () = self.given_up.cancelled() => return Err(shutting_down()),
         };
-        outcome.map_err(|undecoded| match undecoded {
-            Undecoded::Unreadable(why) => Answer::Unreadable(why),
-            Undecoded::NoRoom => self.no_room(),
-            Undecoded::Late => self.late("while it was decoded", None),
+        let Ok(Ok(slot)) = slot else { return Err(self.late("no processor was free", None)) };
+        let (workers, mapper) = (Arc::clone(&self.workers), Arc::clone(&self.mapper));
+        let work = self.tasks.spawn_blocking(move || {
+            let outcome = work(&workers, &mapper);
+            drop(slot);
+            outcome
+        });
+        let done = tokio::select! {
+            done = work => done,
+            () = self.given_up.cancelled() => return Err(shutting_down()),
+        };
+        done.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => self.panicked(&Panicked::new(panic.as_ref())),
+            Err(_) => shutting_down(),
         })
+    }
+
+    /// The answer to a body that came to nothing.
+    pub(super) fn undecoded(&self, undecoded: Undecoded) -> Answer {
+        match undecoded {
+            Undecoded::Unreadable(why) => Answer::Unreadable(why),
+            Undecoded::NoRoom | Undecoded::TooMuch(_) => self.no_room(),
+            Undecoded::Late => self.late("while it was decoded", None),
+        }
     }
 
     /// Waits until everything is settled, time is up, or the house closes.
@@ -350,7 +381,7 @@ impl Door {
         unread::discard(body, bounds, &self.tasks, self.given_up.clone());
     }
 
-    fn no_room(&self) -> Answer {
+    pub(super) fn no_room(&self) -> Answer {
         let limit = format_bytes(self.budget.limit());
         Answer::Later(format!("the budget of {limit} is used up"))
     }

@@ -15,7 +15,7 @@ use super::skips::Skips;
 use super::unpack::{self, Packed};
 use crate::decode::envelope::{self, Data};
 use crate::decode::{self, Reading, Reason, Visit};
-use crate::map::{Mapper, Mapping};
+use crate::map::{Mapper, Mapping, Slice};
 use crate::queue::{Permit, REQUEST_CHARGE_MIN};
 use crate::sample::Batch;
 
@@ -28,15 +28,28 @@ const IDLE_BYTES_MAX: usize = 32 << 20;
 /// Readings between two looks at the budget within one record.
 const READINGS_PER_CHARGE: u32 = 256;
 
-/// A read body and what decoding it needs to know.
+/// A read body.
 pub(super) struct Job {
     pub(super) wire: Vec<u8>,
     pub(super) encoding: Encoding,
+    pub(super) body_bytes_max: u64,
+    /// Samples that take more than this are too much for one piece.
+    pub(super) batch_bytes_max: u64,
+    pub(super) permit: Permit,
+}
+
+/// What decoding a body needs to know of its request.
+pub(super) struct Terms {
     pub(super) request_id: String,
     pub(super) labels: Vec<(String, String)>,
-    pub(super) body_bytes_max: u64,
     pub(super) deadline: Instant,
-    pub(super) permit: Permit,
+}
+
+/// An unpacked body, and the bytes that it is charged.
+#[derive(Debug)]
+pub(super) struct Opened {
+    body: Vec<u8>,
+    _permit: Permit,
 }
 
 /// What a job came to.
@@ -49,12 +62,14 @@ pub(super) struct Decoded {
 }
 
 /// Why a job came to nothing.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Undecoded {
     /// The body is at fault.
     Unreadable(String),
     /// The budget is used up.
     NoRoom,
+    /// The budget is used up, and this request's own samples take a large part of it.
+    TooMuch(Opened),
     /// The request's time was up.
     Late,
 }
@@ -91,9 +106,33 @@ impl Workers {
     }
 
     /// Does a job with buffers of an earlier one.
-    pub(super) fn run(&self, job: Job, mapper: &Mapper) -> Result<Decoded, Undecoded> {
+    pub(super) fn run(
+        &self,
+        job: Job,
+        terms: &Terms,
+        mapper: &Mapper,
+    ) -> Result<Decoded, Undecoded> {
+        self.with_bench(|bench| job.run(bench, terms, mapper))
+    }
+
+    /// Decodes the slice of a body whose samples did not fit as a whole. `permit` is for the samples.
+    pub(super) fn run_slice(
+        &self,
+        opened: &Opened,
+        slice: Slice,
+        terms: &Terms,
+        permit: Permit,
+        mapper: &Mapper,
+    ) -> Result<Decoded, Undecoded> {
+        let mapping = mapper.begin(&terms.labels).only(slice);
+        let held = Held { bytes: 0, permit };
+        self.with_bench(|bench| decode(&opened.body, &mut bench.record, terms, held, mapping))
+            .map_err(|failed| failed.why)
+    }
+
+    fn with_bench<T>(&self, work: impl FnOnce(&mut Bench) -> T) -> T {
         let mut bench = self.benches().pop().unwrap_or_default();
-        let outcome = job.run(&mut bench, mapper);
+        let outcome = work(&mut bench);
         let bytes = bench.body.capacity().saturating_add(bench.record.capacity());
         let mut benches = self.benches();
         if bytes <= IDLE_BYTES_MAX / self.benches_max && benches.len() < self.benches_max {
@@ -117,100 +156,146 @@ impl Job {
         self.wire.len() <= INLINE_WIRE_BYTES_MAX && body <= INLINE_BODY_BYTES_MAX
     }
 
-    fn run(mut self, bench: &mut Bench, mapper: &Mapper) -> Result<Decoded, Undecoded> {
-        let Bench { body, record } = bench;
-        let body = match self.encoding {
-            Encoding::Identity => &self.wire,
+    fn run(self, bench: &mut Bench, terms: &Terms, mapper: &Mapper) -> Result<Decoded, Undecoded> {
+        let Self { wire, encoding, body_bytes_max, batch_bytes_max, mut permit } = self;
+        let body = match encoding {
+            Encoding::Identity => wire,
             Encoding::Gzip => {
-                let (permit, deadline) = (&mut self.permit, self.deadline);
-                let wire = std::mem::take(&mut self.wire);
+                let mut body = std::mem::take(&mut bench.body);
                 let held = wire.capacity() as u64;
-                let mut late = false;
-                unpack::gunzip(&wire, body, self.body_bytes_max, |bytes| {
-                    late = deadline <= Instant::now();
-                    !late && cover(permit, held.saturating_add(bytes))
-                })
-                .map_err(|fault| match fault {
-                    Packed::Broken(why) => {
-                        Undecoded::Unreadable(format!("the body is not gzip: {why}"))
-                    }
-                    Packed::TooLong => Undecoded::Unreadable(too_long(self.body_bytes_max)),
-                    Packed::NoRoom if late => Undecoded::Late,
-                    Packed::NoRoom => Undecoded::NoRoom,
-                })?;
-                &*body
+                unpacked(&wire, held, &mut body, body_bytes_max, terms.deadline, &mut permit)?;
+                drop(wire);
+                body
             }
         };
-        let envelope = envelope::open(body)
-            .map_err(|fault| Undecoded::Unreadable(format!("the body cannot be read: {fault}")))?;
-        if echoed(envelope.request_id.as_bytes()) != self.request_id {
-            return Err(Undecoded::Unreadable(
-                "the request id of the headers is not that of the body".to_owned(),
-            ));
+        let held = Held { bytes: body.capacity() as u64, permit };
+        let outcome = decode(&body, &mut bench.record, terms, held, mapper.begin(&terms.labels));
+        match outcome {
+            Err(Failed { why: Undecoded::NoRoom, batch_bytes, mut permit })
+                if batch_bytes > batch_bytes_max =>
+            {
+                // The permit covers the body already: this gives back what the samples took.
+                match permit.try_resize(body.capacity() as u64) {
+                    true => Err(Undecoded::TooMuch(Opened { body, _permit: permit })),
+                    false => Err(Undecoded::NoRoom),
+                }
+            }
+            outcome => {
+                if encoding == Encoding::Gzip {
+                    bench.body = body;
+                }
+                outcome.map_err(|failed| failed.why)
+            }
         }
-        let body_bytes = body.len() as u64;
-        let list_bytes = (envelope.records.capacity() * size_of::<Data<'_>>()) as u64;
-        let mut visitor = Visitor {
-            mapping: mapper.begin(&self.labels),
-            permit: &mut self.permit,
-            held_bytes: 0,
-            skips: Skips::default(),
-            uncharged: 0,
-            no_room: false,
+    }
+}
+
+/// Unpacks a body into memory that is charged before it is taken.
+fn unpacked(
+    wire: &[u8],
+    held: u64,
+    body: &mut Vec<u8>,
+    body_bytes_max: u64,
+    deadline: Instant,
+    permit: &mut Permit,
+) -> Result<(), Undecoded> {
+    let mut late = false;
+    unpack::gunzip(wire, body, body_bytes_max, |bytes| {
+        late = deadline <= Instant::now();
+        !late && cover(permit, held.saturating_add(bytes))
+    })
+    .map_err(|fault| match fault {
+        Packed::Broken(why) => Undecoded::Unreadable(format!("the body is not gzip: {why}")),
+        Packed::TooLong => Undecoded::Unreadable(too_long(body_bytes_max)),
+        Packed::NoRoom if late => Undecoded::Late,
+        Packed::NoRoom => Undecoded::NoRoom,
+    })
+}
+
+/// A permit, and how many of its bytes are not for the samples.
+struct Held {
+    bytes: u64,
+    permit: Permit,
+}
+
+/// A body that was not decoded to its end.
+struct Failed {
+    why: Undecoded,
+    /// What its samples took until then.
+    batch_bytes: u64,
+    permit: Permit,
+}
+
+/// Decodes a body record by record. The permit grows with what it holds, and is left with the
+/// samples' bytes.
+fn decode(
+    body: &[u8],
+    record: &mut Vec<u8>,
+    terms: &Terms,
+    held: Held,
+    mapping: Mapping<'_>,
+) -> Result<Decoded, Failed> {
+    let Held { bytes: mut held_bytes, permit } = held;
+    let fail = |why, permit| Failed { why, batch_bytes: 0, permit };
+    let envelope = match envelope::open(body) {
+        Ok(envelope) => envelope,
+        Err(fault) => {
+            let why = format!("the body cannot be read: {fault}");
+            return Err(fail(Undecoded::Unreadable(why), permit));
+        }
+    };
+    if echoed(envelope.request_id.as_bytes()) != terms.request_id {
+        let why = "the request id of the headers is not that of the body".to_owned();
+        return Err(fail(Undecoded::Unreadable(why), permit));
+    }
+    held_bytes += (envelope.records.capacity() * size_of::<Data<'_>>()) as u64;
+    let skips = Skips::default();
+    let mut visitor = Visitor { mapping, permit, held_bytes, skips, uncharged: 0, no_room: false };
+    for data in &envelope.records {
+        let text_bytes = match data {
+            Data::Plain(text) | Data::Escaped(text) => text.len(),
+            Data::Missing => 0,
         };
-        for data in &envelope.records {
-            let text_bytes = match data {
-                Data::Plain(text) | Data::Escaped(text) => text.len(),
-                Data::Missing => 0,
-            };
-            let record_bytes = record.capacity().max(text_bytes) as u64;
-            visitor.held_bytes = (body_bytes + list_bytes).saturating_add(record_bytes);
-            visitor.charge();
-            if visitor.no_room {
-                return Err(Undecoded::NoRoom);
-            }
+        visitor.held_bytes = held_bytes + record.capacity().max(text_bytes) as u64;
+        visitor.charge();
+        if !visitor.no_room {
             match data.decode(record) {
                 Ok(bytes) => decode::record(bytes, &mut visitor),
                 Err(reason) => visitor.skipped(reason, &[]),
             }
-            if visitor.no_room {
-                return Err(Undecoded::NoRoom);
-            }
-            if self.deadline <= Instant::now() {
-                return Err(Undecoded::Late);
-            }
         }
-        visitor.charge();
-        let Visitor { mapping, skips, no_room, .. } = visitor;
-        if no_room {
-            return Err(Undecoded::NoRoom);
+        let late = terms.deadline <= Instant::now();
+        if visitor.no_room || late {
+            let why = if visitor.no_room { Undecoded::NoRoom } else { Undecoded::Late };
+            let batch_bytes = visitor.mapping.bytes();
+            return Err(Failed { why, batch_bytes, permit: visitor.permit });
         }
-        let batch_bytes = mapping.bytes();
-        let mapped = mapping.finish();
-        let records = envelope.records.len() as u64;
-        drop(envelope);
-        drop(std::mem::take(&mut self.wire));
-        if !self.permit.try_resize(batch_bytes.max(REQUEST_CHARGE_MIN)) {
-            return Err(Undecoded::NoRoom);
-        }
-        let numbers = Yield {
-            records,
-            body_bytes,
-            points_by_format: mapped.points_by_format,
-            hits: mapped.cache_hits,
-            misses: mapped.cache_misses,
-            evictions: mapped.cache_evictions,
-            conflicts: mapped.conflicts.iter().map(|(kind, times)| (kind.name(), *times)).collect(),
-            superseded: mapped.superseded,
-        };
-        Ok(Decoded { batch: mapped.batch, permit: self.permit, skips, numbers })
     }
+    visitor.held_bytes = held_bytes;
+    visitor.charge();
+    let Visitor { mapping, mut permit, skips, no_room, .. } = visitor;
+    let batch_bytes = mapping.bytes();
+    if no_room || !permit.try_resize(batch_bytes.max(REQUEST_CHARGE_MIN)) {
+        return Err(Failed { why: Undecoded::NoRoom, batch_bytes, permit });
+    }
+    let mapped = mapping.finish();
+    let numbers = Yield {
+        records: envelope.records.len() as u64,
+        body_bytes: body.len() as u64,
+        points_by_format: mapped.points_by_format,
+        hits: mapped.cache_hits,
+        misses: mapped.cache_misses,
+        evictions: mapped.cache_evictions,
+        conflicts: mapped.conflicts.iter().map(|(kind, times)| (kind.name(), *times)).collect(),
+        superseded: mapped.superseded,
+    };
+    Ok(Decoded { batch: mapped.batch, permit, skips, numbers })
 }
 
 /// Takes what the records hold, and looks after the budget.
 struct Visitor<'a> {
     mapping: Mapping<'a>,
-    permit: &'a mut Permit,
+    permit: Permit,
     /// Everything but the mapping.
     held_bytes: u64,
     skips: Skips,
@@ -222,7 +307,7 @@ impl Visitor<'_> {
     fn charge(&mut self) {
         self.uncharged = 0;
         let bytes = self.held_bytes.saturating_add(self.mapping.bytes());
-        self.no_room = self.no_room || !cover(self.permit, bytes);
+        self.no_room = self.no_room || !cover(&mut self.permit, bytes);
     }
 }
 

@@ -1,0 +1,49 @@
+//! A legal body whose samples the budget cannot hold at once: its metrics are taken in slices, each
+//! delivered before the next is decoded. It costs decoding the body as often as there are slices,
+//! and lets a small gateway take the largest batch that Firehose may send.
+
+use std::sync::Arc;
+
+use super::head::Head;
+use super::http::Door;
+use super::reply::Answer;
+use super::skips::Skips;
+use super::worker::{Opened, Terms};
+use crate::map::Slice;
+use crate::queue::REQUEST_CHARGE_MIN;
+
+/// Slices of a body. Its samples take at most about four times the body's own bytes, and the body is
+/// at most three quarters of the budget, so an eighth of them always finds room beside it.
+const SLICES: u32 = 8;
+
+impl Door {
+    /// Decodes and delivers a body slice by slice. Returns what was skipped.
+    pub(super) async fn take_in_slices(
+        &self,
+        opened: Opened,
+        terms: &Arc<Terms>,
+        head: &Head,
+    ) -> Result<Skips, Answer> {
+        let opened = Arc::new(opened);
+        let mut all_skips = Skips::default();
+        for index in 0..SLICES {
+            let permit = self.budget.try_take(REQUEST_CHARGE_MIN).ok_or_else(|| self.no_room())?;
+            let (body, own) = (Arc::clone(&opened), Arc::clone(terms));
+            let slice = Slice { index, of: SLICES };
+            let work = self.on_worker(terms.deadline, move |workers, mapper| {
+                workers.run_slice(&body, slice, &own, permit, mapper)
+            });
+            let mut decoded = work.await?.map_err(|undecoded| self.undecoded(undecoded))?;
+            if index > 0 {
+                // Records and what is wrong with them are counted once.
+                decoded.skips = Skips::default();
+                (decoded.numbers.records, decoded.numbers.body_bytes) = (0, 0);
+            }
+            let skips = self.deliver(decoded, head, terms.deadline).await?;
+            if index == 0 {
+                all_skips = skips;
+            }
+        }
+        Ok(all_skips)
+    }
+}
