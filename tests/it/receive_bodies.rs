@@ -69,6 +69,35 @@ async fn a_large_body_arrives_whole_however_it_comes() {
 }
 
 #[tokio::test]
+async fn a_body_whose_samples_exceed_the_budget_is_taken_in_slices() {
+    let lines: String = (0..5_000).map(line).collect();
+    let foreign = b"{\"TICKER_SYMBOL\":\"QXZ\"}\n";
+    let body = envelope(ID, &[lines.as_bytes(), foreign]);
+    assert!(body.len() as u64 <= 5 * MIB / 2);
+    for packed in [false, true] {
+        let house = House::delivering(|config| {
+            config.budget = 5 * MIB;
+            config.max_body_size = 3 * MIB;
+        });
+        let request = match packed {
+            false => with(request(body.clone()), "content-length", &body.len().to_string()),
+            true => with(request(gzip(&body)), "content-encoding", "gzip"),
+        };
+        let answer = house.call(request).await;
+        assert_eq!(answer.status, 200, "{packed}: {answer:?}");
+        for (metric, value) in [
+            (r#"sluicegate_samples_total{destination="amp",outcome="delivered"}"#, 25_000.0),
+            (r#"sluicegate_datapoints_total{format="json"}"#, 5_000.0),
+            ("sluicegate_records_total", 2.0),
+            (r#"sluicegate_records_skipped_total{reason="foreign_json"}"#, 1.0),
+        ] {
+            assert_eq!(house.metric(metric), value, "{packed}: {metric}");
+        }
+        assert_eq!(house.budget.used(), 0, "{packed}");
+    }
+}
+
+#[tokio::test]
 async fn ten_thousand_empty_records_are_nothing_to_do() {
     let house = House::delivering(|_| {});
     let records = vec![&b""[..]; 10_000];
