@@ -107,8 +107,10 @@ fn encode(bencher: Bencher<'_, '_>) {
     let batch = map.0.finish().batch;
     let mut encoder = Encoder::new();
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| {
-        let samples = batch.lanes[0].iter().flatten().map(|at| batch.sample(0, *at));
-        let taken = encoder.fill(samples, usize::MAX);
-        (taken, encoder.block())
+        let mut filling = encoder.begin(usize::MAX);
+        for at in batch.lanes[0].iter().flatten() {
+            assert!(filling.offer(batch.sample(0, *at)));
+        }
+        (filling.end(), encoder.block())
     });
 }

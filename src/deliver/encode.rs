@@ -41,51 +41,11 @@ impl Encoder {
         }
     }
 
-    /// Encodes samples until `bytes_max` would be exceeded; the first one always fits. Neighbours of
-    /// one series share a `TimeSeries`. Returns how many samples were taken.
-    pub fn fill<'a>(
-        &mut self,
-        samples: impl Iterator<Item = Sample<'a>>,
-        bytes_max: usize,
-    ) -> usize {
+    /// Begins a request of at most `bytes_max` bytes before compression.
+    pub fn begin<'a>(&mut self, bytes_max: usize) -> Filling<'_, 'a> {
         self.raw.clear();
         self.open.clear();
-        let mut taken = 0;
-        let mut last: Option<(Sample<'a>, usize)> = None;
-        for sample in samples {
-            if let Some((previous, labels_len)) = &last
-                && same_series(previous, &sample)
-            {
-                let len = series_len(*labels_len, &self.open) + SAMPLE_LEN_MAX;
-                if self.raw.len() + len > bytes_max {
-                    break;
-                }
-                self.open.push((sample.timestamp_ms, sample.value));
-                taken += 1;
-                continue;
-            }
-            let labels_len = labels_of(&sample).iter().map(|piece| piece.len()).sum();
-            let open_len = match &last {
-                Some((_, len)) => series_len(*len, &self.open),
-                None => 0,
-            };
-            let len = series_len(labels_len, &[]) + SAMPLE_LEN_MAX;
-            if taken > 0 && self.raw.len() + open_len + len > bytes_max {
-                break;
-            }
-            self.close(last.take());
-            self.open.push((sample.timestamp_ms, sample.value));
-            last = Some((sample, labels_len));
-            taken += 1;
-        }
-        self.close(last);
-        taken
-    }
-
-    /// Size of the request before compression.
-    #[must_use]
-    pub fn raw_len(&self) -> usize {
-        self.raw.len()
+        Filling { encoder: self, bytes_max, last: None, taken: 0 }
     }
 
     /// The request as a snappy block. An error means that the request is above 4 GiB.
@@ -119,6 +79,57 @@ impl Encoder {
             self.raw.push(SAMPLE_TIMESTAMP);
             put_varint(&mut self.raw, timestamp_ms.cast_unsigned());
         }
+    }
+}
+
+/// A request that is being filled.
+#[derive(Debug)]
+pub struct Filling<'e, 'a> {
+    encoder: &'e mut Encoder,
+    bytes_max: usize,
+    /// The sample pushed last, and the length of its labels.
+    last: Option<(Sample<'a>, usize)>,
+    taken: usize,
+}
+
+impl<'a> Filling<'_, 'a> {
+    /// Samples taken so far.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Takes a sample if it still fits; the first one always does. Neighbours of one series share a
+    /// `TimeSeries`.
+    #[inline]
+    #[must_use]
+    pub fn offer(&mut self, sample: Sample<'a>) -> bool {
+        let encoder = &mut *self.encoder;
+        if let Some((previous, labels_len)) = &self.last
+            && same_series(previous, &sample)
+        {
+            let len = series_len(*labels_len, &encoder.open) + SAMPLE_LEN_MAX;
+            if encoder.raw.len() + len > self.bytes_max {
+                return false;
+            }
+        } else {
+            let open_len = self.last.as_ref().map_or(0, |(_, len)| series_len(*len, &encoder.open));
+            let labels_len = labels_of(&sample).iter().map(|piece| piece.len()).sum();
+            let len = series_len(labels_len, &[]) + SAMPLE_LEN_MAX;
+            if self.taken > 0 && encoder.raw.len() + open_len + len > self.bytes_max {
+                return false;
+            }
+            encoder.close(self.last.replace((sample, labels_len)));
+        }
+        encoder.open.push((sample.timestamp_ms, sample.value));
+        self.taken += 1;
+        true
+    }
+
+    /// Ends the request. Returns how many samples it holds.
+    pub fn end(mut self) -> usize {
+        self.encoder.close(self.last.take());
+        self.taken
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a lane has taken on: parts of one or more requests, addressed as one run of samples.
 
-use std::cell::Cell;
 use std::cmp::{max, min};
 
 use tokio::time::Instant;
@@ -105,30 +104,23 @@ impl Haul {
         samples_max: usize,
         bytes_max: usize,
     ) -> Filled {
-        let at = Cell::new(span.from);
-        let offered = Cell::new(0);
-        let samples = self.pieces(span).flat_map(|(part, first, refs)| {
+        let mut filling = encoder.begin(bytes_max);
+        let mut end = span.to;
+        'span: for (part, first, refs) in self.pieces(span) {
             let batch = &part.load().batch;
             let destination = part.destination();
-            refs.iter().enumerate().filter_map(move |(i, at)| {
+            for (position, at) in (first..).zip(refs) {
                 let sample = batch.sample(destination, *at);
-                (sample.timestamp_ms >= cutoff_ms).then_some((first + i, sample))
-            })
-        });
-        let samples = samples.take(samples_max).map(|(position, sample)| {
-            at.set(position);
-            offered.set(offered.get() + 1);
-            sample
-        });
-        let taken = encoder.fill(samples, bytes_max);
-        let end = if taken < offered.get() {
-            at.get()
-        } else if taken == samples_max {
-            at.get() + 1
-        } else {
-            span.to
-        };
-        Filled { samples: taken, end }
+                if sample.timestamp_ms < cutoff_ms {
+                    continue;
+                }
+                if filling.taken() == samples_max || !filling.offer(sample) {
+                    end = position;
+                    break 'span;
+                }
+            }
+        }
+        Filled { samples: filling.end(), end }
     }
 
     /// Settles a span: what is older than `cutoff_ms` as aged out, the rest as `fate`. Parts that

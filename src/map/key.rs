@@ -33,7 +33,15 @@ fn text(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(text.as_bytes());
 }
 
+/// A number in a byte, or in nine if it is large: most lengths are short, and the key is hashed and
+/// compared for every data point.
 #[inline]
 fn number(key: &mut Vec<u8>, number: usize) {
-    key.extend_from_slice(&(number as u64).to_le_bytes());
+    match u8::try_from(number) {
+        Ok(short) if short < u8::MAX => key.push(short),
+        _ => {
+            key.push(u8::MAX);
+            key.extend_from_slice(&(number as u64).to_le_bytes());
+        }
+    }
 }
