@@ -15,11 +15,12 @@ pub mod queue;
 // Series to the remote: encode, sign, send, judge, retry.
 pub mod deliver;
 
-// What walks through the house, and the four things every room may use.
+// What walks through the house, and the leaves that every room may use.
 pub mod sample;
 pub mod units;
 pub mod meters;
 pub mod secret;
+pub mod seldom;
 pub mod tasks;
 
 // The house around the rooms: no room knows any of these.

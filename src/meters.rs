@@ -4,6 +4,7 @@
 //! process, as in the tests.
 
 mod table;
+mod weighted;
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use metrics_exporter_prometheus::{
 };
 
 pub use table::*;
+pub use weighted::Weighted;
+use weighted::WeightedSet;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +46,7 @@ pub struct Metric {
 pub struct Meters {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    weighted: WeightedSet,
 }
 
 impl std::fmt::Debug for Meters {
@@ -78,7 +82,7 @@ impl Meters {
             }
         }
         let handle = recorder.handle();
-        Self { recorder: Arc::new(recorder), handle }
+        Self { recorder: Arc::new(recorder), handle, weighted: WeightedSet::default() }
     }
 
     /// The counter with these label values, in the order of the metric's label names.
@@ -99,6 +103,13 @@ impl Meters {
         self.recorder.register_histogram(&key(metric, values), &METADATA)
     }
 
+    /// The histogram with these label values, for values that come in large numbers.
+    #[must_use]
+    pub fn weighted(&self, metric: &'static Metric, values: &[&str]) -> Arc<Weighted> {
+        debug_assert_eq!(metric.labels.len(), values.len(), "labels of {}", metric.name);
+        self.weighted.get(metric, values)
+    }
+
     /// Runs a function whose `metrics` macros count here.
     pub fn with<T>(&self, count: impl FnOnce() -> T) -> T {
         metrics::with_local_recorder(&*self.recorder, count)
@@ -107,7 +118,9 @@ impl Meters {
     /// The Prometheus text format of everything counted so far.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
+        let mut text = self.handle.render();
+        self.weighted.render(&mut text);
+        text
     }
 
     /// Folds recorded histogram values into their buckets; to be called every few seconds, since

@@ -15,7 +15,7 @@ use crate::deliver::metadata::Families;
 use crate::deliver::{Destination, Lane, Remote, Report, Witnesses};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
-use crate::queue::{Budget, Inbox, Lanes, LanesBuilder};
+use crate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
 use crate::receive::{Door, Limits, health_routes, listener};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Exhibit};
@@ -97,12 +97,9 @@ impl House {
         let lanes = workers.start(&config, &side, &close_side)?;
 
         let mapper = Arc::new(Mapper::new(config.plan()));
-        let isolation_max =
-            config.remote_write.iter().map(|to| to.max_isolation_requests).max().unwrap_or(0);
         let names: Vec<_> = config.remote_write.iter().map(|to| to.name.clone()).collect();
         let door = Door::new(
             &config.server,
-            isolation_max,
             Arc::clone(&mapper),
             lanes,
             Arc::clone(&budget),
@@ -111,20 +108,24 @@ impl House {
             &names,
         )?;
 
-        let serve =
-            |listener: TcpListener, name: &str, app, tasks: &Tasks, stop: &CancellationToken| {
-                let limits = Limits::new(&config.server, &meters, name);
-                let (on, stop) = (tasks.clone(), stop.clone());
-                tasks.spawn(async move { listener::serve(listener, app, limits, &on, stop).await });
-            };
-        serve(listeners.ingest, "ingest", door.router(), &front, &close_front);
+        let serve = |listener: TcpListener,
+                     limits: Limits,
+                     app,
+                     tasks: &Tasks,
+                     stop: &CancellationToken| {
+            let (on, stop) = (tasks.clone(), stop.clone());
+            tasks.spawn(async move { listener::serve(listener, app, limits, &on, stop).await });
+        };
+        let limits = Limits::new(&config.server, &meters, "ingest");
+        serve(listeners.ingest, limits, door.router(), &front, &close_front);
         let exhibit = Exhibit {
             meters: meters.clone(),
             config: config.to_yaml().into(),
             refresh: refresh(&meters, &budget, &mapper),
         };
         let app = telemetry::router(exhibit).merge(health_routes(door.health()));
-        serve(listeners.telemetry, "telemetry", app, &side, &close_side);
+        let limits = Limits::telemetry(&config.server, &meters);
+        serve(listeners.telemetry, limits, app, &side, &close_side);
         side.spawn(fold(meters.clone(), close_side.clone()));
         meters.gauge(&meters::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         info!(%ingest_address, %telemetry_address, "serving");
@@ -199,7 +200,10 @@ impl Workers<'_> {
                 &destination.name,
                 destination.required,
                 destination.queue_config.max_shards,
-                share_bytes(config, destination),
+                queue::Limits {
+                    share_bytes: share_bytes(config, destination),
+                    isolation_max: destination.max_isolation_requests,
+                },
                 self.meters,
             );
             let remote = Remote::new(destination, self.meters, USER_AGENT)

@@ -28,7 +28,11 @@ pub(super) fn serve(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     for note in &loaded.notes {
         warn!("{note}");
     }
-    runtime()?.block_on(live(loaded.config))
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(live(loaded.config));
+    // What still runs is cut off: the process ends now, whatever a blocked thread waits for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The life of the gateway.

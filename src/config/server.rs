@@ -59,7 +59,7 @@ pub(super) fn read(section: &Section<'_>, memory_limit: Option<u64>) -> Config {
         request_deadline,
         budget,
         max_body_size,
-        max_connections: section.count("max_connections", 1..=1_000_000).unwrap_or(1024) as usize,
+        max_connections: section.count("max_connections", 1..=1_000_000).unwrap_or(256) as usize,
         // Common attributes alone may be 64 KB, since Firehose sends them in one header.
         max_header_size: section.bytes("max_header_size", 8 << 10..=16 << 20).unwrap_or(128 << 10),
         read_header_timeout: section

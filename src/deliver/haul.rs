@@ -79,8 +79,8 @@ impl Haul {
         Span { from: 0, to: self.len(), isolating: false }
     }
 
-    /// Cuts a span in two: between two parts if isolating, so that no request pays for another's
-    /// bad samples longer than it must; else in the middle.
+    /// Cuts a span in two: if isolating between two parts, so that no request pays for another's bad
+    /// samples, and only within a part as an isolating request, which is charged; else in the middle.
     #[must_use]
     pub fn halve(&self, span: Span, isolating: bool) -> (Span, Span) {
         let middle = span.from + (span.to - span.from) / 2;
@@ -91,7 +91,7 @@ impl Haul {
             .filter(|end| isolating && span.from < *end && *end < span.to)
             .min_by_key(|end| end.abs_diff(middle));
         let at = boundary.unwrap_or(middle);
-        let isolating = isolating || span.isolating;
+        let isolating = span.isolating || (isolating && boundary.is_none());
         (Span { to: at, isolating, ..span }, Span { from: at, isolating, ..span })
     }
 
@@ -124,9 +124,10 @@ impl Haul {
     }
 
     /// Settles a span: what is older than `cutoff_ms` as aged out, the rest as `fate`. Parts that
-    /// are complete by that leave, and answer. Returns how many samples got the fate.
-    pub fn settle(&mut self, span: Span, cutoff_ms: i64, fate: Fate) -> u64 {
-        let mut settled = 0;
+    /// are complete by that leave, and answer. Returns how many samples got the fate, and how many
+    /// aged out.
+    pub fn settle(&mut self, span: Span, cutoff_ms: i64, fate: Fate) -> (u64, u64) {
+        let mut settled = (0, 0);
         for index in self.touched(span) {
             let Some(Some(part)) = self.parts.get_mut(index) else { continue };
             let (from, to) = overlap(&self.ends, index, span);
@@ -142,7 +143,7 @@ impl Haul {
                 Fate::Partial => part.tally.partial += rest,
                 Fate::Refused => part.tally.refused += rest,
             }
-            settled += rest;
+            settled = (settled.0 + rest, settled.1 + aged);
             if part.is_settled()
                 && let Some(place) = self.parts.get_mut(index)
             {
@@ -166,7 +167,7 @@ impl Haul {
     /// Gives up everything, naming what went wrong last.
     pub fn give_up(&mut self, because: &str) {
         for mut part in self.parts.iter_mut().filter_map(Option::take) {
-            part.lost_because = Some(match part.load().trouble() {
+            part.lost_because = Some(match part.load().trouble_with(part.destination()) {
                 Some(trouble) => format!("{because}: {trouble}"),
                 None => because.to_owned(),
             });
@@ -176,7 +177,7 @@ impl Haul {
     /// Notes on every request what went wrong.
     pub fn note_trouble(&self, trouble: &str) {
         for part in self.parts.iter().flatten() {
-            part.load().note_trouble(trouble);
+            part.load().note_trouble(part.destination(), trouble);
         }
     }
 
@@ -190,11 +191,10 @@ impl Haul {
         })
     }
 
-    /// Charges every request of a span for one extra request; false if one of them has none left.
+    /// Charges the request of an isolating span for one extra request; false if it has none left.
     #[must_use]
     pub fn take_isolation_request(&self, span: Span) -> bool {
-        self.pieces(span)
-            .fold(true, |all, (part, _, _)| part.load().take_isolation_request() && all)
+        self.pieces(span).all(|(part, _, _)| part.load().take_isolation_request(part.destination()))
     }
 
     /// The Firehose request id of a span's first part, for the log.

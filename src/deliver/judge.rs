@@ -146,6 +146,8 @@ pub fn judge(status: u16, retry_after: Option<Duration>, body: &str, lean: Lean)
         200..=299 => Verdict::Accepted,
         // To follow one could sign for, and send samples to, a host that nobody configured.
         300..=399 => again(false, true, format!("answered {status}: redirects are not followed")),
+        400 if words::unsigned(body) => Verdict::Resign { trouble: answered() },
+        400 if words::throttled(body) => again(false, false, answered()),
         400 => bad_request(body, lean, answered),
         401 | 403 => Verdict::Resign { trouble: answered() },
         408 | 425 => again(false, false, answered()),

@@ -27,8 +27,11 @@ const BLOCK_BYTES_MAX: usize = 1_000_000;
 /// How long a receiver may ask to be left alone.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
-/// However short a receiver asks to be left alone, it is not asked again at once.
-const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// A request of one sample below this is too large for nobody: who says so is set up wrongly.
+const SMALL_BLOCK_BYTES: usize = 16 << 10;
+
+/// After so many answers that new credentials did not mend, a person must act.
+const RESIGNS_MAX: u32 = 3;
 
 /// The other side of a lane: [`Remote`], or a script in tests.
 pub trait Transport: Send + Sync + 'static {
@@ -58,6 +61,8 @@ pub struct Lane<R> {
     remote: Arc<R>,
     witnesses: Witnesses,
     encoder: Encoder,
+    /// Size of the request sent last.
+    sent_bytes: usize,
     backoff: Backoff,
     samples_max: usize,
     bytes_max: usize,
@@ -90,6 +95,7 @@ impl<R: Transport> Lane<R> {
             remote,
             witnesses,
             encoder: Encoder::new(),
+            sent_bytes: 0,
             backoff: Backoff::new(queue.min_backoff, queue.max_backoff),
             samples_max: queue.max_samples_per_send.max(1),
             bytes_max: usize::try_from(queue.max_bytes_per_send).unwrap_or(usize::MAX),
@@ -154,6 +160,7 @@ impl<R: Transport> Lane<R> {
         }
         let mut next = Vec::new();
         let mut over_rate_before = false;
+        let mut resigns = 0;
         self.backoff.reset();
         loop {
             if !self.wait_until_allowed(haul).await {
@@ -168,35 +175,38 @@ impl<R: Transport> Lane<R> {
             }
             if filled.samples == 0 {
                 // All of it is too old by now, or nobody waits for it any more.
-                haul.settle(span, cutoff_ms, Fate::Delivered);
+                self.settle(haul, span, cutoff_ms, Fate::Delivered);
                 return next;
             }
             let one = filled.samples == 1;
             match self.send(haul, filled.samples).await {
                 Verdict::Accepted => {
-                    haul.settle(span, cutoff_ms, Fate::Delivered);
+                    self.settle(haul, span, cutoff_ms, Fate::Delivered);
                     return next;
                 }
                 Verdict::Partial(refusal) => {
                     self.witnesses.report.partial(&refusal, filled.samples, haul.request_id(span));
-                    haul.settle(span, cutoff_ms, Fate::Partial);
+                    self.settle(haul, span, cutoff_ms, Fate::Partial);
                     return next;
                 }
                 Verdict::Refused(refusal) => {
                     self.witnesses.report.refused(&refusal, filled.samples, haul.request_id(span));
-                    haul.settle(span, cutoff_ms, Fate::Refused);
+                    self.settle(haul, span, cutoff_ms, Fate::Refused);
                     return next;
                 }
                 Verdict::Isolate(refusal) if one => {
                     self.witnesses.report.isolated(&refusal, haul.request_id(span));
-                    haul.settle(span, cutoff_ms, Fate::Refused);
+                    self.settle(haul, span, cutoff_ms, Fate::Refused);
                     return next;
                 }
                 Verdict::Isolate(_) => return halves(haul, span, true, next),
+                Verdict::Split { trouble } if one && self.sent_bytes < SMALL_BLOCK_BYTES => {
+                    self.pause(haul, None, true, &trouble);
+                }
                 Verdict::Split { trouble } if one => {
                     let refusal = Refusal { reason: Reason::Limit, message: trouble };
                     self.witnesses.report.isolated(&refusal, haul.request_id(span));
-                    haul.settle(span, cutoff_ms, Fate::Refused);
+                    self.settle(haul, span, cutoff_ms, Fate::Refused);
                     return next;
                 }
                 Verdict::Split { .. } => return halves(haul, span, false, next),
@@ -207,7 +217,10 @@ impl<R: Transport> Lane<R> {
                     }
                     over_rate_before |= over_rate;
                 }
-                Verdict::Resign { trouble } => self.pause(haul, None, false, &trouble),
+                Verdict::Resign { trouble } => {
+                    resigns += 1;
+                    self.pause(haul, None, resigns >= RESIGNS_MAX, &trouble);
+                }
             }
             self.retries.increment(1);
         }
@@ -222,6 +235,7 @@ impl<R: Transport> Lane<R> {
             Ok(block) => block,
             Err(error) => return Verdict::Split { trouble: error.to_string() },
         };
+        self.sent_bytes = block.len();
         let now = Instant::now();
         let left = haul.deadlines().map_or(Duration::ZERO, |(_, last)| last - now);
         self.remote.send(block, self.timeout.min(left)).await
@@ -233,7 +247,7 @@ impl<R: Transport> Lane<R> {
         self.witnesses.report.trouble(trouble, misconfigured);
         let own = self.backoff.next();
         let wait = match after {
-            Some(after) => after.clamp(BACKOFF_MIN, RETRY_AFTER_MAX),
+            Some(after) => after.min(RETRY_AFTER_MAX).max(own),
             None if misconfigured => own.max(self.backoff_max),
             None => own,
         };
@@ -258,10 +272,19 @@ impl<R: Transport> Lane<R> {
         }
     }
 
+    /// Settles a span, and tells of what was too old. Returns how many samples got the fate.
+    fn settle(&self, haul: &mut Haul, span: Span, cutoff_ms: i64, fate: Fate) -> u64 {
+        let (settled, aged_out) = haul.settle(span, cutoff_ms, fate);
+        if aged_out > 0 {
+            self.witnesses.report.aged_out(aged_out);
+        }
+        settled
+    }
+
     fn stop_isolating(&self, haul: &mut Haul, span: Span) {
         let cutoff_ms = self.age_limit.map_or(i64::MIN, age_cutoff_ms);
         let request_id = haul.request_id(span).to_owned();
-        let samples = haul.settle(span, cutoff_ms, Fate::Refused);
+        let samples = self.settle(haul, span, cutoff_ms, Fate::Refused);
         self.witnesses.report.unisolated(samples, &request_id);
     }
 }

@@ -69,6 +69,8 @@ pub struct Remote {
     client: Client,
     headers: HeaderMap,
     proof: Proof,
+    /// Values of the configured headers, which no log may show.
+    header_secrets: Vec<Secret>,
     lean: Lean,
     meters: Meters,
     duration: Histogram,
@@ -160,6 +162,7 @@ impl Remote {
         Ok(Self {
             client: client(&url, &destination.tls_config, user_agent)?,
             headers: headers(&destination.headers)?,
+            header_secrets: destination.headers.iter().map(|(_, secret)| secret.clone()).collect(),
             proof,
             lean: Lean::of(destination),
             duration: meters.histogram(&meters::REMOTE_WRITE_DURATION, &[&name]),
@@ -251,7 +254,7 @@ impl Remote {
     fn judged(&self, answer: Answer, proven: &Proven) -> Verdict {
         let Answer { status, retry_after, request_id, body } = answer;
         tracing::debug!(destination = self.name, status, request_id, "remote write answered");
-        let body = without_secrets(body, &proven.secrets);
+        let body = without_secrets(body, proven.secrets.iter().chain(&self.header_secrets));
         let mut verdict = judge(status, retry_after, &body, self.lean);
         if let Verdict::Resign { .. } = &verdict {
             self.proof.refused(proven);
@@ -283,11 +286,11 @@ fn not_sent(trouble: String) -> Verdict {
     Verdict::TryAgain { after: None, over_rate: false, misconfigured: false, trouble }
 }
 
-fn without_secrets(mut body: String, secrets: &[Secret]) -> String {
+fn without_secrets<'a>(mut body: String, secrets: impl Iterator<Item = &'a Secret>) -> String {
     if let Some(at) = body.find(CANONICAL) {
         body.truncate(at);
     }
-    for secret in secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= 4) {
+    for secret in secrets.map(Secret::expose).filter(|secret| secret.len() >= 4) {
         if body.contains(secret) {
             body = body.replace(secret, HIDDEN);
         }

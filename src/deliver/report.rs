@@ -2,23 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use metrics::Counter;
-use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::judge::{Reason, Refusal};
 use crate::meters::{self, Meters};
-
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+use crate::seldom::Seldom;
 
 /// One destination's counters of refusals, and the log lines about it: one per kind and minute.
 #[derive(Debug)]
 pub struct Report {
     destination: String,
     refused: HashMap<Reason, Counter>,
-    logged: Mutex<HashMap<Kind, Logged>>,
+    logged: Mutex<HashMap<Kind, Seldom>>,
 }
 
 /// What is logged apart; a closed set, so that the limiter is bounded.
@@ -28,14 +25,9 @@ enum Kind {
     Isolated(Reason),
     Refused(Reason),
     Unisolated,
+    AgedOut,
     Trouble,
     Misconfigured,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Logged {
-    at: Instant,
-    unsaid: u64,
 }
 
 impl Report {
@@ -113,6 +105,17 @@ impl Report {
         }
     }
 
+    /// Samples were too old for the destination by the time they could be sent.
+    pub fn aged_out(&self, samples: u64) {
+        if let Some(unsaid) = self.due(Kind::AgedOut) {
+            let destination = self.destination.as_str();
+            error!(
+                destination,
+                samples, unsaid, "samples too old for the destination were left out"
+            );
+        }
+    }
+
     /// A request failed and is sent again.
     pub fn trouble(&self, trouble: &str, misconfigured: bool) {
         let kind = if misconfigured { Kind::Misconfigured } else { Kind::Trouble };
@@ -133,18 +136,6 @@ impl Report {
 
     /// Whether a line of that kind may be logged now; if so, how many were not since the last one.
     fn due(&self, kind: Kind) -> Option<u64> {
-        let now = Instant::now();
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        match logged.get_mut(&kind) {
-            Some(last) if now - last.at < LOG_INTERVAL => {
-                last.unsaid += 1;
-                None
-            }
-            last => {
-                let unsaid = last.map_or(0, |last| last.unsaid);
-                logged.insert(kind, Logged { at: now, unsaid: 0 });
-                Some(unsaid)
-            }
-        }
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default().due()
     }
 }

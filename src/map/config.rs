@@ -134,7 +134,7 @@ impl Default for Config {
             statistics: Statistics::ALL,
             statistics_rules: Vec::new(),
             job: "cloudwatch".to_owned(),
-            series_cache: 64 << 20,
+            series_cache: 48 << 20,
         }
     }
 }

@@ -98,9 +98,13 @@ pub struct Mapped {
     pub superseded: Vec<u64>,
     /// By destination: samples in the batch.
     pub samples: Vec<u64>,
+    /// Memory of the batch, and of the identities that were made for it.
+    pub bytes: u64,
 }
 
-/// A part of a request's metrics: those whose identity hashes to `index` of `of`.
+/// A part of a request's metrics: those whose account, region, namespace, name and dimensions hash to
+/// `index` of `of`. All points of a metric are in one part, whatever the order of its dimensions, its
+/// unit or its statistics in each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Which part.
@@ -114,9 +118,16 @@ impl Slice {
     const WHOLE: Self = Self { index: 0, of: 1 };
 
     #[inline]
-    fn holds(self, hash: u64) -> bool {
-        // The cache's tables and shards take other bits.
-        self.of <= 1 || (hash >> 16) as u32 % self.of == self.index
+    fn holds(self, keys: &impl BuildHasher, reading: &Reading<'_>) -> bool {
+        if self.of <= 1 {
+            return true;
+        }
+        let Reading { account, region, namespace, metric, dimensions, .. } = reading;
+        let mut hash = keys.hash_one((account, region, namespace, metric));
+        for dimension in *dimensions {
+            hash = hash.wrapping_add(keys.hash_one(dimension));
+        }
+        (hash >> 32) as u32 % self.of == self.index
     }
 }
 
@@ -155,8 +166,8 @@ impl std::fmt::Debug for Mapping<'_> {
 }
 
 impl Mapping<'_> {
-    /// Passes over the metrics of other slices. Series that several metrics end in are brought in
-    /// order within a slice only.
+    /// Passes over the metrics of other slices. Series in which metrics of several names end are
+    /// brought in order within a slice only.
     #[must_use]
     pub fn only(self, slice: Slice) -> Self {
         Self { slice, ..self }
@@ -164,12 +175,12 @@ impl Mapping<'_> {
 
     /// Takes a data point.
     pub fn reading(&mut self, reading: &Reading<'_>) {
+        if !self.slice.holds(&self.mapper.keys, reading) {
+            return;
+        }
         self.key.truncate(self.extra_end);
         key::reading(&mut self.key, reading);
         let hash = self.mapper.keys.hash_one(self.key.as_slice());
-        if !self.slice.holds(hash) {
-            return;
-        }
         self.points_by_format[match reading.format {
             Format::Json => 0,
             Format::OpenTelemetry07 => 1,
@@ -189,21 +200,13 @@ impl Mapping<'_> {
     /// moment.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let batch = &self.batch;
         let mut bytes = self.made_bytes
             + self.family_bytes
             + self.key.capacity()
-            + vec_bytes(&batch.rows)
-            + vec_bytes(&batch.values)
-            + vec_bytes(&batch.freshness)
-            + vec_bytes(&batch.families)
+            + batch_bytes(&self.batch)
             + self.fresh.allocation_size()
             + self.families.allocation_size();
-        let mut longest = 0;
-        for lane in batch.lanes.iter().flatten() {
-            bytes += vec_bytes(lane);
-            longest = longest.max(lane.len());
-        }
+        let longest = self.batch.lanes.iter().flatten().map(Vec::len).max().unwrap_or(0);
         bytes += self.hashes.iter().flatten().map(vec_bytes).sum::<usize>();
         (bytes + scratch_bytes(longest)) as u64
     }
@@ -236,7 +239,9 @@ impl Mapping<'_> {
             samples.push(lanes.iter().map(|lane| lane.len() as u64).sum());
         }
         self.batch.lanes = lanes;
+        let bytes = (self.made_bytes + self.family_bytes + batch_bytes(&self.batch)) as u64;
         Mapped {
+            bytes,
             batch: self.batch,
             points_by_format: self.points_by_format,
             cache_hits: self.hits,
@@ -371,6 +376,14 @@ fn push_values(values: &mut Vec<f64>, reading: &Reading<'_>) {
 #[inline]
 fn ordinary(value: f64) -> f64 {
     if value.is_nan() { f64::from_bits(NORMAL_NAN) } else { value }
+}
+
+fn batch_bytes(batch: &Batch) -> usize {
+    let tables = vec_bytes(&batch.rows)
+        + vec_bytes(&batch.values)
+        + vec_bytes(&batch.freshness)
+        + vec_bytes(&batch.families);
+    tables + batch.lanes.iter().flatten().map(vec_bytes).sum::<usize>()
 }
 
 fn vec_bytes<T>(vec: &Vec<T>) -> usize {

@@ -28,10 +28,11 @@ struct State {
     unsettled: usize,
     /// Why a required part was lost; the first one's reason.
     lost: Option<String>,
-    /// The last thing that went wrong on the way, settled or not. The waiting end sees it, too.
+    /// The last thing that went wrong on the way, and with which destination. The waiting end sees
+    /// it, too.
     trouble: Trouble,
-    /// Extra requests left to tell refused samples from good ones.
-    isolation_left: u32,
+    /// By destination: extra requests left to tell refused samples from good ones.
+    isolation_left: Vec<u32>,
     waiting: Option<oneshot::Sender<Settled>>,
 }
 
@@ -56,7 +57,7 @@ pub struct Acked {
     trouble: Trouble,
 }
 
-type Trouble = Arc<Mutex<Option<String>>>;
+type Trouble = Arc<Mutex<Option<(usize, String)>>>;
 
 impl Acked {
     /// Waits until every required part is settled. A load that vanishes unsettled is lost.
@@ -69,7 +70,8 @@ impl Acked {
     /// What went wrong last on the way, if anything did: for the answer when time is up.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map(|(_, text)| text.clone())
     }
 }
 
@@ -79,6 +81,7 @@ impl Load {
         batch: Batch,
         permit: Permit,
         request: Request,
+        isolation_left: Vec<u32>,
         required_parts: usize,
     ) -> (Self, Acked) {
         let (sender, receiver) = oneshot::channel();
@@ -87,7 +90,7 @@ impl Load {
             unsettled: required_parts,
             lost: None,
             trouble: Arc::clone(&trouble),
-            isolation_left: request.isolation_max,
+            isolation_left,
             waiting: Some(sender),
         };
         if required_parts == 0 {
@@ -104,24 +107,28 @@ impl Load {
     }
 
     /// Notes what went wrong last, for the answer in case the deadline passes.
-    pub fn note_trouble(&self, trouble: impl Into<String>) {
+    pub fn note_trouble(&self, destination: usize, trouble: impl Into<String>) {
         let state = self.state();
-        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.into());
+        let mut noted = state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *noted = Some((destination, trouble.into()));
     }
 
-    /// What went wrong last, if anything did.
+    /// What went wrong last, if that was with this destination.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.state().trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn trouble_with(&self, destination: usize) -> Option<String> {
+        let state = self.state();
+        let noted = state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.as_ref().filter(|(with, _)| *with == destination).map(|(_, text)| text.clone())
     }
 
-    /// Takes one of the extra requests that isolation may cost this load.
+    /// Takes one of the extra requests that isolation at this destination may cost this load.
     #[must_use]
-    pub fn take_isolation_request(&self) -> bool {
+    pub fn take_isolation_request(&self, destination: usize) -> bool {
         let mut state = self.state();
-        let left = state.isolation_left.checked_sub(1);
-        state.isolation_left = left.unwrap_or(0);
-        left.is_some()
+        let Some(left) = state.isolation_left.get_mut(destination) else { return false };
+        let taken = left.checked_sub(1);
+        *left = taken.unwrap_or(0);
+        taken.is_some()
     }
 
     /// Whether the request's time is up.
@@ -168,6 +175,6 @@ pub struct Request {
     pub id: String,
     /// When the request has to be answered.
     pub deadline: Instant,
-    /// Extra requests that isolating refused samples may cost.
-    pub isolation_max: u32,
+    /// Among how many batches the request's extra requests for isolation are divided; at least 1.
+    pub batches: u32,
 }

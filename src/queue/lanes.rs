@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge};
 use tokio::sync::mpsc;
+use tracing::error;
 
 use super::ack::{Acked, Load, Request};
 use super::budget::{Budget, Permit};
 use crate::meters::{self, Meters};
 use crate::sample::{Batch, SampleRef};
+use crate::seldom::Seldom;
 
 /// The smallest number of bytes that a request is charged. With the budget it bounds how many
 /// requests, and so how many parts per lane, there can be at once.
@@ -28,6 +30,22 @@ struct Books {
     aged_out: Counter,
     dropped: Counter,
     lost: Counter,
+    dropped_log: Seldom,
+}
+
+impl Books {
+    fn drop_samples(&self, samples: u64, because: &str) {
+        self.dropped.increment(samples);
+        if samples > 0
+            && let Some(unsaid) = self.dropped_log.due()
+        {
+            let destination = self.destination.as_str();
+            error!(
+                destination,
+                samples, unsaid, because, "samples dropped for a best-effort destination"
+            );
+        }
+    }
 }
 
 /// How the samples of a part ended, by number. What the numbers leave out is lost.
@@ -102,12 +120,12 @@ impl Drop for Part {
         self.books.aged_out.increment(self.tally.aged_out);
         self.books.in_flight.decrement(total as f64);
         if !self.required {
-            self.books.dropped.increment(lost);
+            self.books.drop_samples(lost, "not delivered in time");
             return;
         }
         self.books.lost.increment(lost);
         self.load.part_settled((lost > 0).then(|| {
-            let why = self.lost_because.take().or_else(|| self.load.trouble());
+            let why = self.lost_because.take().or_else(|| self.load.trouble_with(self.destination));
             let why = why.unwrap_or_else(|| "given up unsettled".to_owned());
             format!("destination `{}`: {why}", self.books.destination)
         }));
@@ -124,11 +142,22 @@ struct Outlet {
     share: Arc<Budget>,
     books: Arc<Books>,
     lanes: Vec<mpsc::Sender<Part>>,
+    /// Extra requests that isolating refused samples may cost per Firehose request.
+    isolation_max: u32,
 }
 
 /// Hands batches to the lanes. Clones hand to the same lanes; the lanes end when the last is gone.
 #[derive(Clone, Debug)]
 pub struct Lanes(Arc<Vec<Outlet>>);
+
+/// What one destination may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the budget that its unsettled batches may hold.
+    pub share_bytes: u64,
+    /// Extra requests that isolating refused samples may cost per Firehose request.
+    pub isolation_max: u32,
+}
 
 /// A required destination's share of the budget is used up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,14 +181,13 @@ impl LanesBuilder {
         Self { budget_bytes, outlets: Vec::new() }
     }
 
-    /// Adds a destination and returns its inboxes, one per lane. `share_bytes` is what its unsettled
-    /// batches may hold of the budget.
+    /// Adds a destination and returns its inboxes, one per lane.
     pub fn destination(
         &mut self,
         name: &str,
         required: bool,
         lanes: u32,
-        share_bytes: u64,
+        Limits { share_bytes, isolation_max }: Limits,
         meters: &Meters,
     ) -> Vec<Inbox> {
         let outcome = |outcome| meters.counter(&meters::SAMPLES, &[name, outcome]);
@@ -173,6 +201,7 @@ impl LanesBuilder {
             aged_out: outcome("aged_out"),
             dropped: outcome("dropped"),
             lost: outcome("lost"),
+            dropped_log: Seldom::default(),
         };
         // Each request holds at least REQUEST_CHARGE_MIN of the budget and has at most one part in a
         // lane, so a lane can never be full.
@@ -183,6 +212,7 @@ impl LanesBuilder {
             share: Budget::new(share_bytes),
             books: Arc::new(books),
             lanes: senders,
+            isolation_max,
         });
         inboxes
     }
@@ -212,7 +242,12 @@ impl Lanes {
         let mut required_parts = 0;
         for (outlet, lanes) in self.0.iter().zip(&by_destination) {
             let parts = lanes.iter().filter(|samples| !samples.is_empty()).count();
-            let share = if parts == 0 { None } else { outlet.share.try_take_or_idle(bytes) };
+            let share = match (parts, outlet.required) {
+                (0, _) => None,
+                (_, true) => outlet.share.try_take_or_idle(bytes),
+                // What nobody waits for never takes more than its share of the room.
+                (_, false) => outlet.share.try_take(bytes),
+            };
             if outlet.required && parts > 0 {
                 if share.is_none() {
                     return Err(Full { destination: outlet.books.destination.clone() });
@@ -221,7 +256,10 @@ impl Lanes {
             }
             shares.push(share.map(Arc::new));
         }
-        let (load, acked) = Load::new(batch, permit, request, required_parts);
+        let isolation_max =
+            self.0.iter().map(|outlet| outlet.isolation_max / request.batches.max(1));
+        let isolation_max = isolation_max.collect();
+        let (load, acked) = Load::new(batch, permit, request, isolation_max, required_parts);
         let load = Arc::new(load);
         for (destination, ((outlet, lanes), share)) in
             self.0.iter().zip(by_destination).zip(shares).enumerate()
@@ -233,7 +271,7 @@ impl Lanes {
                 let total = samples.len() as u64;
                 outlet.books.received.increment(total);
                 let Some(share) = &share else {
-                    outlet.books.dropped.increment(total);
+                    outlet.books.drop_samples(total, "its share of the budget is used up");
                     continue;
                 };
                 outlet.books.in_flight.increment(total as f64);

@@ -6,4 +6,4 @@ pub mod lanes;
 
 pub use ack::{Acked, Load, Request, Settled};
 pub use budget::{Budget, Permit};
-pub use lanes::{Full, Inbox, Lanes, LanesBuilder, Part, REQUEST_CHARGE_MIN, Tally};
+pub use lanes::{Full, Inbox, Lanes, LanesBuilder, Limits, Part, REQUEST_CHARGE_MIN, Tally};

@@ -1,7 +1,7 @@
 //! What the door counts. Label values that come from outside are bounded.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram};
 use super::reply::now_ms;
 use super::skips::Skips;
 use crate::decode::{Format, Reason};
-use crate::meters::{self, Meters};
+use crate::meters::{self, Meters, Weighted};
 use crate::sample::Freshness;
 
 /// Delivery streams with a gauge of their own.
@@ -38,14 +38,15 @@ pub(super) struct Books {
     evictions: Counter,
     superseded: Vec<Counter>,
     streams: Bounded<Gauge>,
-    ages: Bounded<Histogram>,
+    ages: Bounded<Arc<Weighted>>,
 }
 
 /// What decoding a request yielded, in numbers.
 #[derive(Debug, Default)]
 pub(super) struct Yield {
     pub(super) records: u64,
-    pub(super) body_bytes: u64,
+    /// Once per request, however many batches it makes.
+    pub(super) body_bytes: Option<u64>,
     pub(super) points_by_format: [u64; 3],
     pub(super) hits: u64,
     pub(super) misses: u64,
@@ -94,7 +95,9 @@ impl Books {
 
     /// A body was decoded.
     pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips) {
-        self.body_bytes.record(numbers.body_bytes as f64);
+        if let Some(body_bytes) = numbers.body_bytes {
+            self.body_bytes.record(body_bytes as f64);
+        }
         self.records.increment(numbers.records);
         for (reason, pieces) in skips.counts() {
             let place = Reason::ALL.iter().position(|known| *known == reason);
@@ -125,11 +128,10 @@ impl Books {
     /// Data points were delivered.
     pub(super) fn delivered(&self, freshness: &[Freshness]) {
         let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        let histogram = |name: &str| self.meters.histogram(&meters::DATAPOINT_AGE, &[name]);
+        let histogram = |name: &str| self.meters.weighted(&meters::DATAPOINT_AGE, &[name]);
         for fresh in freshness {
             let age = now.saturating_sub(fresh.end_ms).max(0) as f64 / 1000.0;
-            let points = usize::try_from(fresh.points).unwrap_or(usize::MAX);
-            self.ages.with(&fresh.namespace, histogram, |ages| ages.record_many(age, points));
+            self.ages.with(&fresh.namespace, histogram, |ages| ages.record(age, fresh.points));
         }
     }
 }

@@ -36,13 +36,12 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn read(parts: &Parts) -> Self {
         let headers = parts.headers.clone();
-        let request_id = headers.get(REQUEST_ID).map(|id| echoed(id.as_bytes()));
         let arn = headers.get(SOURCE_ARN).and_then(|arn| arn.to_str().ok()).unwrap_or_default();
         let stream = arn.split_once("deliverystream/").map_or("", |(_, name)| name);
         let stream = if stream.is_empty() { "unknown" } else { stream };
         Self {
             target_bytes: parts.uri.path().len() + parts.uri.query().map_or(0, str::len),
-            request_id: request_id.unwrap_or_default(),
+            request_id: request_id(&headers),
             stream: stream.chars().take(STREAM_CHARS_MAX).collect(),
             headers,
         }
@@ -117,4 +116,9 @@ impl Head {
 /// to go on.
 pub(super) fn waits_for_continue(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The request id as it is echoed; empty if there is none.
+pub(super) fn request_id(headers: &HeaderMap) -> String {
+    headers.get(REQUEST_ID).map(|id| echoed(id.as_bytes())).unwrap_or_default()
 }

@@ -18,17 +18,17 @@ use super::attributes;
 use super::auth::{KeyFault, Keys, Pass};
 use super::books::Books;
 use super::config::{Config, OnUndecodable};
-use super::head::{Encoding, Head, waits_for_continue};
+use super::head::{Encoding, Head, request_id, waits_for_continue};
 use super::health::Health;
 use super::panics::{self, Panicked};
 use super::reply::Answer;
-use super::seldom::Seldom;
 use super::skips::{SkipLog, Skips};
 use super::unread::{self, Bounds};
 use super::worker::{Decoded, Job, Terms, Undecoded, Workers};
 use crate::map::Mapper;
 use crate::meters::Meters;
 use crate::queue::{self, Acked, Budget, Lanes, Permit, Settled};
+use crate::seldom::Seldom;
 use crate::tasks::Tasks;
 use crate::units::{format_bytes, format_duration};
 
@@ -53,14 +53,13 @@ pub struct Door {
     read_timeout: Duration,
     body_bytes_max: u64,
     header_bytes_max: u64,
-    isolation_max: u32,
     mapper: Arc<Mapper>,
     lanes: Lanes,
     pub(super) budget: Arc<Budget>,
     workers: Arc<Workers>,
     books: Books,
     skip_log: SkipLog,
-    refusal_log: [Seldom; 2],
+    refusal_log: [Seldom; 3],
     health: Arc<Health>,
     in_flight: AtomicUsize,
     given_up: CancellationToken,
@@ -79,15 +78,13 @@ struct Admitted {
 struct TurnedAway(Answer, Bounds);
 
 impl Door {
-    /// Builds the door. `isolation_max` is how many extra requests telling refused samples from good
-    /// ones may cost per request; `destinations` are the names in the order of the configuration.
+    /// Builds the door. `destinations` are the names in the order of the configuration.
     ///
     /// # Errors
     /// If the access keys cannot be used.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         config: &Config,
-        isolation_max: u32,
         mapper: Arc<Mapper>,
         lanes: Lanes,
         budget: Arc<Budget>,
@@ -104,14 +101,13 @@ impl Door {
             read_timeout: config.read_timeout,
             body_bytes_max: config.max_body_size,
             header_bytes_max: config.max_header_size,
-            isolation_max,
             mapper,
             lanes,
             budget,
             workers: Workers::new(),
             books: Books::new(meters, destinations),
             skip_log: SkipLog::default(),
-            refusal_log: <[Seldom; 2]>::default(),
+            refusal_log: <[Seldom; 3]>::default(),
             health: Arc::new(Health::new(meters)),
             in_flight: AtomicUsize::new(0),
             given_up: CancellationToken::new(),
@@ -163,7 +159,7 @@ impl Door {
             if !waits_for_continue(&parts.headers) {
                 self.discard(body, Bounds::STRANGER);
             }
-            return answer.respond("");
+            return answer.respond(&request_id(&parts.headers));
         }
         let _in_flight = InFlight::new(&self.in_flight);
         let head = Head::read(&parts);
@@ -235,7 +231,7 @@ impl Door {
         let (body_bytes_max, batch_bytes_max) = (self.body_bytes_max, self.budget.limit() / 4);
         let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
         let answer = match self.decode(job, &terms, claimed).await {
-            Ok(Ok(decoded)) => self.deliver(decoded, head, deadline).await,
+            Ok(Ok(decoded)) => self.deliver(decoded, head, deadline, 1).await,
             Ok(Err(Undecoded::TooMuch(opened))) => self.take_in_slices(opened, &terms, head).await,
             Ok(Err(undecoded)) => Err(self.undecoded(undecoded)),
             Err(answer) => Err(answer),
@@ -257,17 +253,18 @@ impl Door {
         decoded: Decoded,
         head: &Head,
         deadline: Instant,
+        batches: u32,
     ) -> Result<Skips, Answer> {
         let Decoded { mut batch, permit, skips, numbers } = decoded;
         self.books.decoded(&numbers, &skips);
         self.skip_log.write(&skips, head);
         let freshness = std::mem::take(&mut batch.freshness);
         let id = head.request_id.clone();
-        let request = queue::Request { id, deadline, isolation_max: self.isolation_max };
+        let request = queue::Request { id, deadline, batches };
         let acked = self
             .lanes
             .submit(batch, permit, request)
-            .map_err(|full| Answer::Later(full.to_string()))?;
+            .map_err(|full| Answer::Full(full.to_string()))?;
         match self.settled(acked, deadline).await {
             Answer::Done => {}
             other => return Err(other),
@@ -383,7 +380,7 @@ impl Door {
 
     pub(super) fn no_room(&self) -> Answer {
         let limit = format_bytes(self.budget.limit());
-        Answer::Later(format!("the budget of {limit} is used up"))
+        Answer::Full(format!("the budget of {limit} is used up"))
     }
 
     fn panicked(&self, panicked: &Panicked) -> Answer {
@@ -392,7 +389,7 @@ impl Door {
         Answer::Panicked
     }
 
-    /// One line per failure; a line a minute for strangers.
+    /// One line per failure; a line a minute for strangers and for want of room.
     fn log(&self, answer: &Answer, head: &Head, pass: Pass<'_>) {
         let status = answer.status().as_u16();
         let message = answer.message();
@@ -401,6 +398,7 @@ impl Door {
         let seldom = match answer {
             Answer::Unknown => Some(&self.refusal_log[0]),
             Answer::Forbidden => Some(&self.refusal_log[1]),
+            Answer::Full(_) => Some(&self.refusal_log[2]),
             Answer::Unreadable(_) | Answer::Later(_) | Answer::Panicked => None,
             Answer::Done | Answer::NoSuchPath | Answer::NoSuchMethod { .. } => {
                 tracing::debug!(request_id = id, stream, key, status, "answered");

@@ -35,6 +35,11 @@ const STREAMS_MAX: u32 = 128;
 const WINDOWS_BYTES: usize = 32 << 20;
 /// The smallest header limit that the HTTP/1 parser takes.
 const HTTP1_BUFFER_MIN: usize = 8 << 10;
+/// Between the limit at which the door answers 400 and that at which the connection is cut.
+const HEADERS_SLACK_BYTES: usize = 16 << 10;
+/// Connections and header bytes of the telemetry listener: a scraper, a prober, a person.
+const TELEMETRY_CONNECTIONS_MAX: usize = 32;
+const TELEMETRY_HEADER_BYTES_MAX: usize = 16 << 10;
 /// Headers of an HTTP/1 request, by number.
 const HEADERS_MAX: usize = 128;
 
@@ -62,10 +67,22 @@ impl Limits {
         let header_bytes = usize::try_from(config.max_header_size).unwrap_or(usize::MAX);
         Self {
             max_connections: config.max_connections,
-            max_header_bytes: header_bytes.saturating_mul(2),
+            max_header_bytes: header_bytes.saturating_add(HEADERS_SLACK_BYTES),
             read_header_timeout: config.read_header_timeout,
             idle_timeout: config.idle_timeout,
             open: meters.gauge(&meters::CONNECTIONS, &[listener]),
+        }
+    }
+
+    /// The telemetry listener's limits, which are its own: who may scrape may not use up the memory
+    /// that is meant for requests.
+    #[must_use]
+    pub fn telemetry(config: &Config, meters: &Meters) -> Self {
+        let limits = Self::new(config, meters, "telemetry");
+        Self {
+            max_connections: TELEMETRY_CONNECTIONS_MAX,
+            max_header_bytes: TELEMETRY_HEADER_BYTES_MAX,
+            ..limits
         }
     }
 

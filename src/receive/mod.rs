@@ -15,7 +15,6 @@ mod skips;
 mod reply;
 mod health;
 mod books;
-mod seldom;
 mod panics;
 pub mod listener;
 mod activity;

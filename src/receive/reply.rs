@@ -39,6 +39,8 @@ pub(super) enum Answer {
     Panicked,
     /// 503: not now; Firehose sends the request again.
     Later(String),
+    /// 503: there is no room.
+    Full(String),
 }
 
 impl Answer {
@@ -52,7 +54,7 @@ impl Answer {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Later(_) | Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -60,7 +62,9 @@ impl Answer {
     pub(super) fn message(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Done => return None,
-            Self::Unreadable(why) | Self::Later(why) => cut(why, MESSAGE_CHARS_MAX),
+            Self::Unreadable(why) | Self::Later(why) | Self::Full(why) => {
+                cut(why, MESSAGE_CHARS_MAX)
+            }
             Self::Unknown => "the access key is missing or not known".into(),
             Self::Forbidden => "the access key may not be used from this source ARN".into(),
             Self::NoSuchPath => "there is nothing at this path".into(),

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::head::Head;
-use super::seldom::Seldom;
 use crate::decode::Reason;
+use crate::seldom::Seldom;
 
 /// Bytes of a piece that a log line shows.
 const PREFIX_BYTES_MAX: usize = 64;

@@ -37,9 +37,9 @@ impl Door {
             if index > 0 {
                 // Records and what is wrong with them are counted once.
                 decoded.skips = Skips::default();
-                (decoded.numbers.records, decoded.numbers.body_bytes) = (0, 0);
+                (decoded.numbers.records, decoded.numbers.body_bytes) = (0, None);
             }
-            let skips = self.deliver(decoded, head, terms.deadline).await?;
+            let skips = self.deliver(decoded, head, terms.deadline, SLICES).await?;
             if index == 0 {
                 all_skips = skips;
             }

@@ -19,12 +19,10 @@ use crate::map::{Mapper, Mapping, Slice};
 use crate::queue::{Permit, REQUEST_CHARGE_MIN};
 use crate::sample::Batch;
 
-/// Bodies up to this length, and what they say that they unpack to, are decoded where they were
-/// read: handing them over would cost more.
-const INLINE_WIRE_BYTES_MAX: usize = 32 << 10;
-const INLINE_BODY_BYTES_MAX: usize = 256 << 10;
+/// Bodies up to this length are decoded where they were read: handing them over would cost more.
+const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Memory that all idle benches may keep.
-const IDLE_BYTES_MAX: usize = 32 << 20;
+const IDLE_BYTES_MAX: usize = 16 << 20;
 /// Readings between two looks at the budget within one record.
 const READINGS_PER_CHARGE: u32 = 256;
 
@@ -149,11 +147,8 @@ impl Workers {
 impl Job {
     /// Whether the job is so small that it may hold an I/O thread.
     pub(super) fn is_small(&self) -> bool {
-        let body = match self.encoding {
-            Encoding::Identity => self.wire.len(),
-            Encoding::Gzip => unpack::claimed(&self.wire, self.body_bytes_max),
-        };
-        self.wire.len() <= INLINE_WIRE_BYTES_MAX && body <= INLINE_BODY_BYTES_MAX
+        // What packed bytes unpack to is not known before it is done.
+        self.encoding == Encoding::Identity && self.wire.len() <= INLINE_BYTES_MAX
     }
 
     fn run(self, bench: &mut Bench, terms: &Terms, mapper: &Mapper) -> Result<Decoded, Undecoded> {
@@ -165,6 +160,10 @@ impl Job {
                 let held = wire.capacity() as u64;
                 unpacked(&wire, held, &mut body, body_bytes_max, terms.deadline, &mut permit)?;
                 drop(wire);
+                // Room for what the trailer claimed and the body did not fill.
+                if body.capacity() / 2 > body.len().max(IDLE_BYTES_MAX) {
+                    body.shrink_to_fit();
+                }
                 body
             }
         };
@@ -275,13 +274,16 @@ fn decode(
     visitor.charge();
     let Visitor { mapping, mut permit, skips, no_room, .. } = visitor;
     let batch_bytes = mapping.bytes();
-    if no_room || !permit.try_resize(batch_bytes.max(REQUEST_CHARGE_MIN)) {
+    if no_room {
         return Err(Failed { why: Undecoded::NoRoom, batch_bytes, permit });
     }
     let mapped = mapping.finish();
+    if !permit.try_resize(mapped.bytes.min(batch_bytes).max(REQUEST_CHARGE_MIN)) {
+        return Err(Failed { why: Undecoded::NoRoom, batch_bytes, permit });
+    }
     let numbers = Yield {
         records: envelope.records.len() as u64,
-        body_bytes: body.len() as u64,
+        body_bytes: Some(body.len() as u64),
         points_by_format: mapped.points_by_format,
         hits: mapped.cache_hits,
         misses: mapped.cache_misses,

@@ -88,16 +88,16 @@ async fn a_request_that_is_too_large_is_halved_until_it_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_sample_that_is_too_large_is_refused_and_its_neighbours_are_stored() {
-    let script = Script::new(|_, seen| match seen.iter().any(|(s, _, _)| s == "m{i=\"7\"}") {
-        true => Verdict::Split { trouble: "413".to_owned() },
-        false => Verdict::Accepted,
-    });
+async fn a_receiver_to_which_anything_is_too_large_is_set_up_wrongly_and_loses_nothing() {
+    let script = Script::new(|_, _| Verdict::Split { trouble: "413 too large".to_owned() });
     let works = Works::of(destination("d", 1), &script);
     let mut acked = works.submit(&samples(100), DEADLINE).unwrap();
-    assert_eq!(acked.settled().await, Settled::Delivered);
+    let Settled::Lost { reason } = acked.settled().await else { panic!("delivered") };
+    assert!(reason.contains("413 too large"), "{reason}");
     works.rest(&["d"]).await;
-    assert_eq!(works.books("d"), [99.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(works.books("d"), [0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 0.0]);
+    let requests = script.requests.lock().unwrap().len();
+    assert!(requests < 40, "it is asked slowly: {requests}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,8 +118,10 @@ async fn bad_samples_are_told_from_the_good_ones_around_them() {
 #[tokio::test(start_paused = true)]
 async fn isolation_stays_within_its_allowance() {
     let script = Script::new(|_, _| Verdict::Isolate(refusal(Reason::OutOfOrder)));
-    let works = Works::of(destination("d", 1), &script);
-    let mut acked = works.submit_with(&samples(1000), DEADLINE, 40).unwrap();
+    let mut to = destination("d", 1);
+    to.max_isolation_requests = 40;
+    let works = Works::of(to, &script);
+    let mut acked = works.submit(&samples(1000), DEADLINE).unwrap();
     assert_eq!(acked.settled().await, Settled::Delivered);
     works.rest(&["d"]).await;
     assert_eq!(script.requests.lock().unwrap().len(), 41);
@@ -134,22 +136,74 @@ async fn isolation_stays_within_its_allowance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_requests_bad_samples_do_not_cost_another_request_its_allowance() {
-    // The first request keeps the lane busy, so that the next two travel together.
-    let script = Script::slow(Duration::from_secs(1), rolls_back(&[500]));
-    let works = Works::of(destination("d", 1), &script);
-    let mut first = works.submit(&samples(1), DEADLINE).unwrap();
-    tokio::task::yield_now().await;
-    let good: Vec<_> = samples(100);
-    let bad: Vec<_> = (450..550).map(|i| (i, 1_760_000_000_000, 1.0)).collect();
-    let mut second = works.submit_with(&good, DEADLINE, 1).unwrap();
-    let mut third = works.submit(&bad, DEADLINE).unwrap();
-    for acked in [&mut first, &mut second, &mut third] {
+async fn one_requests_bad_samples_do_not_cost_another_its_good_ones() {
+    // The first request keeps the lane busy, so that the next four travel together.
+    let script = Script::slow(Duration::from_secs(1), |_, seen| {
+        let is_bad = |series: &str| {
+            series
+                .trim_start_matches("m{i=\"")
+                .trim_end_matches("\"}")
+                .parse()
+                .is_ok_and(|i: u32| i >= 200)
+        };
+        match seen.iter().any(|(series, _, _)| is_bad(series)) {
+            true => Verdict::Isolate(refusal(Reason::TooOld)),
+            false => Verdict::Accepted,
+        }
+    });
+    let mut to = destination("d", 1);
+    to.max_isolation_requests = 4;
+    let works = Works::of(to, &script);
+    let request = |from: u32, to: u32| (from..to).map(|i| (i, 1_760_000_000_000, 1.0)).collect();
+    let requests: [Vec<_>; 5] =
+        [request(0, 1), request(150, 250), request(0, 100), request(100, 200), request(0, 100)];
+    let mut waiting = Vec::new();
+    for samples in &requests {
+        waiting.push(works.submit(samples, DEADLINE).unwrap());
+        tokio::task::yield_now().await;
+    }
+    for acked in &mut waiting {
         assert_eq!(acked.settled().await, Settled::Delivered);
     }
+    assert_eq!(script.request_sizes()[1], 400, "they did not travel together");
     works.rest(&["d"]).await;
-    assert_eq!(works.books("d"), [200.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-    assert_eq!(script.request_sizes()[1], 200, "they did not travel together");
+    // The bad request's allowance ends before its bad samples stand alone; nobody else loses one.
+    let [delivered, _, refused, ..] = works.books("d");
+    assert_eq!(delivered + refused, 401.0);
+    assert!(delivered >= 301.0, "{delivered}");
+    let stored = script.stored.lock().unwrap();
+    assert!((0..200).all(|i| stored.contains_key(&(format!("m{{i=\"{i}\"}}"), 1_760_000_000_000))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_destinations_bad_samples_do_not_cost_another_its_allowance() {
+    let greedy = Script::new(|_, _| Verdict::Isolate(refusal(Reason::Other)));
+    let fair = Script::new(rolls_back(&[77]));
+    let mut optional = destination("optional", 1);
+    optional.required = false;
+    let works = Works::start(vec![
+        (optional, 1 << 29, greedy),
+        (destination("d", 1), 1 << 29, Arc::clone(&fair)),
+    ]);
+    let mut acked = works.submit(&samples(1000), DEADLINE).unwrap();
+    assert_eq!(acked.settled().await, Settled::Delivered);
+    works.rest(&["d", "optional"]).await;
+    assert_eq!(works.books("d")[0], 999.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_asks_for_no_waiting_at_all_is_not_hammered() {
+    let script = Script::new(|_, _| Verdict::TryAgain {
+        after: Some(Duration::ZERO),
+        over_rate: false,
+        misconfigured: false,
+        trouble: "503".to_owned(),
+    });
+    let works = Works::of(destination("d", 1), &script);
+    let mut acked = works.submit(&samples(1), DEADLINE).unwrap();
+    assert!(matches!(acked.settled().await, Settled::Lost { .. }));
+    let requests = script.requests.lock().unwrap().len();
+    assert!(requests < 60, "{requests} requests in 150 s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,9 @@ use sluicegate::deliver::lane::{Transport, Witnesses};
 use sluicegate::deliver::metadata::Families;
 use sluicegate::deliver::{Lane, Report};
 use sluicegate::meters::Meters;
-use sluicegate::queue::{Acked, Budget, Full, Lanes, LanesBuilder, REQUEST_CHARGE_MIN, Request};
+use sluicegate::queue::{
+    Acked, Budget, Full, Lanes, LanesBuilder, Limits, REQUEST_CHARGE_MIN, Request,
+};
 use sluicegate::sample::{Batch, Identity, Row, SampleRef, Series, SeriesSet};
 use sluicegate::tasks::Tasks;
 use tokio::time::{Instant, sleep};
@@ -144,9 +146,10 @@ impl Works {
             let lanes = destination.queue_config.max_shards;
             lane_counts.push(lanes);
             let (name, required) = (destination.name.as_str(), destination.required);
+            let limits = Limits { share_bytes, isolation_max: destination.max_isolation_requests };
             let report = Arc::new(Report::new(name, &meters));
             let witnesses = Witnesses { report, families: Arc::new(Families::new(index)) };
-            for inbox in builder.destination(name, required, lanes, share_bytes, &meters) {
+            for inbox in builder.destination(name, required, lanes, limits, &meters) {
                 let script = Arc::clone(&script);
                 let witnesses = witnesses.clone();
                 let lane =
@@ -168,18 +171,9 @@ impl Works {
         samples: &[(u32, i64, f64)],
         deadline: Duration,
     ) -> Result<Acked, Full> {
-        self.submit_with(samples, deadline, 512)
-    }
-
-    pub(crate) fn submit_with(
-        &self,
-        samples: &[(u32, i64, f64)],
-        deadline: Duration,
-        isolation_max: u32,
-    ) -> Result<Acked, Full> {
         let permit = self.budget.try_take(REQUEST_CHARGE_MIN).expect("room");
-        let request =
-            Request { id: "r".to_owned(), deadline: Instant::now() + deadline, isolation_max };
+        let deadline = Instant::now() + deadline;
+        let request = Request { id: "r".to_owned(), deadline, batches: 1 };
         self.lanes.submit(batch(samples, &self.lane_counts), permit, request)
     }
 

@@ -144,7 +144,7 @@ async fn the_deadline_ends_the_wait_and_names_the_last_trouble() {
         while held.is_empty() {
             for inbox in &mut inboxes {
                 if let Ok(part) = inbox.try_recv() {
-                    part.load().note_trouble("429 from the remote");
+                    part.load().note_trouble(0, "429 from the remote");
                     held.push(part);
                 }
             }

@@ -12,7 +12,7 @@ use axum::http::{Request, Response};
 use http_body_util::BodyExt as _;
 use sluicegate::map::{self, Mapper};
 use sluicegate::meters::Meters;
-use sluicegate::queue::{Budget, Inbox, Lanes, LanesBuilder};
+use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
 use sluicegate::receive::{AccessKey, Config, Door, DoorFault, KeySource, OnUndecodable};
 use sluicegate::secret::Secret;
 use sluicegate::tasks::Tasks;
@@ -66,7 +66,8 @@ impl House {
         let tasks = Tasks::new();
         let budget = Budget::new(config.budget);
         let mut lanes = LanesBuilder::new(config.budget);
-        let inboxes = lanes.destination("amp", true, 2, config.budget, &meters);
+        let limits = queue::Limits { share_bytes: config.budget, isolation_max: 512 };
+        let inboxes = lanes.destination("amp", true, 2, limits, &meters);
         let lanes: Lanes = lanes.build();
         let mapper = Mapper::new(map::Plan {
             config: map::Config::default(),
@@ -77,7 +78,6 @@ impl House {
         let destinations = ["amp".to_owned()];
         let door = Door::new(
             config,
-            512,
             Arc::new(mapper),
             lanes,
             Arc::clone(&budget),

@@ -31,6 +31,23 @@ const UNDECODABLE: &[&str] = &[
     "empty labels found",
 ];
 
+/// AWS's front refuses a signature with 400 as well as with 403 (common errors of its APIs:
+/// `IncompleteSignature`, `RequestExpired`, ...). Nothing has reached the workspace then.
+const UNSIGNED: &[&str] = &[
+    "incompletesignature",
+    "requestexpired",
+    "request has expired",
+    "signature expired",
+    "invalidsignature",
+    "signaturedoesnotmatch",
+    "unrecognizedclient",
+    "expiredtoken",
+    "missing authentication token",
+];
+
+/// AWS's front, too busy.
+const THROTTLED: &[&str] = &["throttling", "rate exceeded"];
+
 /// Cortex and so Amazon Managed Service for Prometheus: one sample or series refused, the others
 /// stored. From the distributor's and the ingester's validation errors.
 const PARTIAL: &[&str] = &[
@@ -90,6 +107,14 @@ pub(super) fn too_large(body: &str) -> bool {
 
 pub(super) fn undecodable(body: &str) -> bool {
     says(body, UNDECODABLE)
+}
+
+pub(super) fn unsigned(body: &str) -> bool {
+    says(body, UNSIGNED)
+}
+
+pub(super) fn throttled(body: &str) -> bool {
+    says(body, THROTTLED)
 }
 
 pub(super) fn partial(body: &str) -> bool {

@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// The limiter of one kind of line.
 #[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<State>);
+pub struct Seldom(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,7 +20,8 @@ struct State {
 
 impl Seldom {
     /// Whether the line is to be written now: with the number of lines left out since the last one.
-    pub(super) fn due(&self) -> Option<u64> {
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if state.written.is_some_and(|written| now.duration_since(written) < EVERY) {
