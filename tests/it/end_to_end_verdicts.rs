@@ -5,6 +5,9 @@ use std::time::Duration;
 use sluicegate::demo::firehose::{Delivery, Outcome};
 use sluicegate::demo::records::records;
 use sluicegate::demo::stream::{Format, MetricStream};
+use sluicegate::tasks::Tasks;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::amp_front::{AmpFront, Answer, Guard};
@@ -30,10 +33,14 @@ const THANOS: &str = "store locally for endpoint : add 1 samples: out of order s
 
 /// A house with one lane before a front.
 async fn house(front: &AmpFront) -> Standing {
+    house_at(&front.url("/api/v1/remote_write")).await
+}
+
+async fn house_at(url: &str) -> Standing {
     let rest = format!(
         "remote_write:\n  - {{ name: front, url: \"{}\", metadata_config: {{ send: false }}, \
          queue_config: {{ max_shards: 1, min_backoff: 10ms, max_backoff: 100ms }} }}",
-        front.url("/api/v1/remote_write")
+        url
     );
     Standing::start(&format!("  request_deadline: {}ms", DEADLINE.as_millis()), &rest).await
 }
@@ -140,46 +147,72 @@ async fn what_is_too_large_is_split_until_it_fits() {
     }
 }
 
+/// What a receiver that stays broken does.
+enum Broken {
+    Answers(Answer),
+    /// Nobody listens.
+    Closed,
+    /// Connections are taken, and nothing is answered.
+    Silent,
+    /// Connections are taken and dropped.
+    HangsUp,
+    /// Another protocol.
+    Speaks(&'static [u8]),
+}
+
+/// Does it, at the address that it gives.
+async fn broken(how: Broken, front: &AmpFront, tasks: &Tasks) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/write", listener.local_addr().unwrap());
+    match how {
+        Broken::Answers(answer) => {
+            front.react(move |_| Some(answer.clone()));
+            return front.url("/write");
+        }
+        Broken::Closed => return url,
+        Broken::Silent | Broken::HangsUp | Broken::Speaks(_) => {}
+    }
+    tasks.spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            match how {
+                Broken::HangsUp => continue,
+                Broken::Speaks(words) => drop(stream.write_all(words).await),
+                _ => {}
+            }
+            held.push(stream);
+        }
+    });
+    url
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_broken_is_503_within_the_deadline_and_says_why() {
-    let rows: [(&str, Option<Answer>, &str); 6] = [
-        ("500", Some(Answer::new(500, "ouch")), "500: ouch"),
-        ("429", Some(Answer::new(429, "slow down")), "429: slow down"),
-        (
-            "a long Retry-After",
-            Some(Answer::new(429, "no").header("retry-after", "300")),
-            "429: no",
-        ),
-        ("403", Some(Answer::new(403, "not you")), "403: not you"),
-        ("404", Some(Answer::new(404, "no workspace")), "404: no workspace"),
-        ("connection refused", None, ""),
+    let answers = |status, text| Broken::Answers(Answer::new(status, text));
+    let later = Answer::new(429, "no").header("retry-after", "300");
+    let elsewhere = Answer::new(308, "").header("location", "http://127.0.0.1:1/");
+    let rows = [
+        ("500", answers(500, "ouch"), "500: ouch"),
+        ("429", answers(429, "slow down"), "429: slow down"),
+        ("a long Retry-After", Broken::Answers(later), "429: no"),
+        ("403", answers(403, "not you"), "403: not you"),
+        ("404", answers(404, "no workspace"), "404: no workspace"),
+        ("a redirect", Broken::Answers(elsewhere), "308"),
+        ("connection refused", Broken::Closed, "refused"),
+        ("silence", Broken::Silent, "no answer"),
+        ("no answer", Broken::HangsUp, ""),
+        ("another protocol", Broken::Speaks(b"220 mail.example ESMTP\r\n"), ""),
     ];
-    for (row, answer, words) in rows {
-        let front = AmpFront::start(Guard::Open).await;
-        let rest;
-        let standing = if let Some(answer) = answer {
-            front.react(move |_| Some(answer.clone()));
-            house(&front).await
-        } else {
-            let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            rest = format!(
-                "remote_write: [{{ name: front, url: \"http://{}/write\" }}]",
-                closed.local_addr().unwrap()
-            );
-            drop(closed);
-            let server = format!("  request_deadline: {}ms", DEADLINE.as_millis());
-            Standing::start(&server, &rest).await
-        };
+    for (row, how, words) in rows {
+        let (front, tasks) = (AmpFront::start(Guard::Open).await, Tasks::new());
+        let standing = house_at(&broken(how, &front, &tasks).await).await;
         let (delivery, took, samples) = send(&standing, 4).await;
-        assert_eq!(
-            (delivery.outcome, &delivery.statuses[..]),
-            (Outcome::Backup, &[503][..]),
-            "{row}"
-        );
+        assert_eq!(delivery.outcome, Outcome::Backup, "{row}");
+        assert_eq!(delivery.statuses, [503], "{row}");
         assert!(delivery.breaches.is_empty(), "{row}: {delivery:?}");
         assert!(took < DEADLINE + Duration::from_millis(700), "{row} took {took:?}");
         let (_, message) = delivery.last_error.unwrap();
-        for part in ["front", words] {
+        for part in ["`front`", words] {
             assert!(message.contains(part), "{row}: `{part}` is not in: {message}");
         }
         let figures = standing.rest().await;
@@ -188,6 +221,7 @@ async fn what_stays_broken_is_503_within_the_deadline_and_says_why() {
         assert!(stored(&front).is_empty(), "{row}");
         let code = [("code", "503")];
         assert_eq!(figures.value("sluicegate_firehose_requests_total", &code), 1.0, "{row}");
+        eprintln!("{row}: {message}");
         standing.house.stop().await;
     }
 }
