@@ -104,15 +104,9 @@ impl Load {
     }
 
     /// Notes what went wrong last, for the answer in case the deadline passes.
-    pub fn note_trouble(&self, trouble: impl Into<String>) {
+    pub(super) fn note_trouble(&self, trouble: String) {
         let state = self.state();
-        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.into());
-    }
-
-    /// What went wrong last, if anything did.
-    #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.state().trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 
     /// Takes one of the extra requests that isolation may cost this load.

@@ -143,6 +143,29 @@ async fn bad_requests(receiver: &Receiver, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_blames_the_destination_that_is_to_blame() {
+    let down = Receiver::start().await.unwrap();
+    down.set_fault(Fault::Outage);
+    let (url, _tasks) = silent().await;
+    // The best-effort one fails loudly all the time; the required one is the one that is missed.
+    let destinations = entry("loud", &down.url(), ", required: false")
+        + &entry("mute", &url, ", remote_timeout: 1s");
+    let standing = house(&destinations).await;
+    for seed in 6..9 {
+        let stream = MetricStream::new(METRICS, seed);
+        let points: Vec<_> = stream.points(minute(2), 0..METRICS).collect();
+        let firehose = standing.firehose_once();
+        let delivery = firehose.deliver(records(Format::Json, &points)).await;
+        assert_eq!(delivery.statuses, [503], "{delivery:?}");
+        let (_, message) = delivery.last_error.unwrap();
+        assert!(message.contains("`mute`") && message.contains("no answer"), "{message}");
+        assert!(!message.contains("loud") && !message.contains("out of order"), "{message}");
+    }
+    standing.rest().await;
+    standing.house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn relabelling_routes_namespaces_and_accounts() {
     let (compute, rest, all) = (
         Receiver::start().await.unwrap(),
