@@ -83,14 +83,12 @@ async fn the_largest_legal_body_is_taken_plain_and_packed() {
         // At most 10,000 records fit into a request.
         let records: Vec<_> = records.chunks(2).map(<[_]>::concat).collect();
         assert!(records.len() <= 10_000 && raw_bytes > RAW_BYTES_MAX - 8000);
-        let begun = tokio::time::Instant::now();
         let delivery = standing.firehose_with(|config| {
             config.gzip = gzip;
             config.retry_duration = std::time::Duration::ZERO;
         });
         let delivery = delivery.deliver(records).await;
         assert_eq!(delivery.outcome, Outcome::Delivered, "gzip {gzip}: {delivery:?}");
-        eprintln!("gzip {gzip}: {:?}, {:?}, {}", begun.elapsed(), delivery.latency, due.len());
     }
     let figures = standing.rest().await;
     assert_eq!(figures.outcomes("there"), [due.len() as f64, 0.0, 0.0, 0.0, 0.0, 0.0]);

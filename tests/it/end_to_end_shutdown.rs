@@ -163,7 +163,7 @@ async fn a_stuck_receiver_does_not_keep_the_house_beyond_its_drain_deadline() {
     let begun = Instant::now();
     standing.house.stop().await;
     let took = begun.elapsed();
-    assert!(took >= drain && took < drain + Duration::from_secs(1), "{took:?}");
+    assert!(took >= drain && took < drain + Duration::from_secs(2), "{took:?}");
     let log = load.end().await;
     assert_eq!(log.deliveries.len() as u64, SENDERS);
     for delivery in &log.deliveries {

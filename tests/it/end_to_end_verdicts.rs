@@ -15,6 +15,8 @@ use super::house::{Samples, Standing, assert_same, expected, flat, minute};
 
 const METRICS: usize = 40;
 
+/// For what passes by itself, and for what does not.
+const PATIENCE: Duration = Duration::from_secs(6);
 const DEADLINE: Duration = Duration::from_millis(1500);
 
 /// Cortex's words (the engine of Amazon Managed Service for Prometheus) for some good samples and a
@@ -33,16 +35,16 @@ const THANOS: &str = "store locally for endpoint : add 1 samples: out of order s
 
 /// A house with one lane before a front.
 async fn house(front: &AmpFront) -> Standing {
-    house_at(&front.url("/api/v1/remote_write")).await
+    house_at(&front.url("/api/v1/remote_write"), PATIENCE).await
 }
 
-async fn house_at(url: &str) -> Standing {
+async fn house_at(url: &str, deadline: Duration) -> Standing {
     let rest = format!(
         "remote_write:\n  - {{ name: front, url: \"{}\", metadata_config: {{ send: false }}, \
          queue_config: {{ max_shards: 1, min_backoff: 10ms, max_backoff: 100ms }} }}",
         url
     );
-    Standing::start(&format!("  request_deadline: {}ms", DEADLINE.as_millis()), &rest).await
+    Standing::start(&format!("  request_deadline: {}ms", deadline.as_millis()), &rest).await
 }
 
 /// One batch, sent once; how it went, how long it took, and the samples in it.
@@ -91,7 +93,7 @@ async fn what_passes_by_itself_is_waited_for() {
         front.script(script);
         let (delivery, took, samples) = send(&standing, 1).await;
         assert_eq!(delivery.statuses, [200], "{row}: {delivery:?}");
-        assert!(took >= at_least && took < DEADLINE, "{row} took {took:?}");
+        assert!(took >= at_least && took < PATIENCE, "{row} took {took:?}");
         assert_same(&stored(&front), &samples, row);
         let figures = standing.rest().await;
         let outcomes = [samples.len() as f64, 0.0, 0.0, 0.0, 0.0, 0.0];
@@ -205,12 +207,12 @@ async fn what_stays_broken_is_503_within_the_deadline_and_says_why() {
     ];
     for (row, how, words) in rows {
         let (front, tasks) = (AmpFront::start(Guard::Open).await, Tasks::new());
-        let standing = house_at(&broken(how, &front, &tasks).await).await;
+        let standing = house_at(&broken(how, &front, &tasks).await, DEADLINE).await;
         let (delivery, took, samples) = send(&standing, 4).await;
         assert_eq!(delivery.outcome, Outcome::Backup, "{row}");
         assert_eq!(delivery.statuses, [503], "{row}");
         assert!(delivery.breaches.is_empty(), "{row}: {delivery:?}");
-        assert!(took < DEADLINE + Duration::from_millis(700), "{row} took {took:?}");
+        assert!(took < DEADLINE + Duration::from_secs(1), "{row} took {took:?}");
         let (_, message) = delivery.last_error.unwrap();
         for part in ["`front`", words] {
             assert!(message.contains(part), "{row}: `{part}` is not in: {message}");
@@ -221,7 +223,6 @@ async fn what_stays_broken_is_503_within_the_deadline_and_says_why() {
         assert!(stored(&front).is_empty(), "{row}");
         let code = [("code", "503")];
         assert_eq!(figures.value("sluicegate_firehose_requests_total", &code), 1.0, "{row}");
-        eprintln!("{row}: {message}");
         standing.house.stop().await;
     }
 }
