@@ -58,6 +58,46 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The whole house: bodies as large as Firehose may send, empty records, foreign records.
+#[path = "it/end_to_end_bulk.rs"]
+mod end_to_end_bulk;
+
+/// The whole house: several destinations, some of them dead, slow or choosy.
+#[path = "it/end_to_end_destinations.rs"]
+mod end_to_end_destinations;
+
+/// The whole house: every format into a real Prometheus and back out of it, to the bit.
+#[path = "it/end_to_end_formats.rs"]
+mod end_to_end_formats;
+
+/// The whole house: a real Prometheus stores every good sample beside a bad one.
+#[path = "it/end_to_end_isolation.rs"]
+mod end_to_end_isolation;
+
+/// The whole house: a real Prometheus stops and freezes under load, and nothing is missing.
+#[path = "it/end_to_end_outage.rs"]
+mod end_to_end_outage;
+
+/// The whole house: stopped under load, it answers what it took on.
+#[path = "it/end_to_end_shutdown.rs"]
+mod end_to_end_shutdown;
+
+/// The whole house: every request carries a signature that holds.
+#[path = "it/end_to_end_signed.rs"]
+mod end_to_end_signed;
+
+/// The whole house: its metrics, its pages, and no secret among them.
+#[path = "it/end_to_end_telemetry.rs"]
+mod end_to_end_telemetry;
+
+/// The whole house: what each answer of a receiver becomes at the door.
+#[path = "it/end_to_end_verdicts.rs"]
+mod end_to_end_verdicts;
+
+/// A whole house on free ports, and what must come of what is sent to it.
+#[path = "it/house.rs"]
+mod house;
+
 /// Retry, split, isolation, age-out, deadlines and the books, in paused time.
 #[path = "it/lane.rs"]
 mod lane;

@@ -167,7 +167,7 @@ impl Haul {
     /// Gives up everything, naming what went wrong last.
     pub fn give_up(&mut self, because: &str) {
         for mut part in self.parts.iter_mut().filter_map(Option::take) {
-            part.lost_because = Some(match part.load().trouble_with(part.destination()) {
+            part.lost_because = Some(match part.trouble() {
                 Some(trouble) => format!("{because}: {trouble}"),
                 None => because.to_owned(),
             });
@@ -175,9 +175,9 @@ impl Haul {
     }
 
     /// Notes on every request what went wrong.
-    pub fn note_trouble(&self, trouble: &str) {
-        for part in self.parts.iter().flatten() {
-            part.load().note_trouble(part.destination(), trouble);
+    pub fn note_trouble(&mut self, trouble: &str) {
+        for part in self.parts.iter_mut().flatten() {
+            part.note_trouble(trouble);
         }
     }
 

@@ -242,7 +242,13 @@ impl<R: Transport> Lane<R> {
     }
 
     /// Plans the next attempt.
-    fn pause(&mut self, haul: &Haul, after: Option<Duration>, misconfigured: bool, trouble: &str) {
+    fn pause(
+        &mut self,
+        haul: &mut Haul,
+        after: Option<Duration>,
+        misconfigured: bool,
+        trouble: &str,
+    ) {
         haul.note_trouble(trouble);
         self.witnesses.report.trouble(trouble, misconfigured);
         let own = self.backoff.next();

@@ -28,8 +28,7 @@ struct State {
     unsettled: usize,
     /// Why a required part was lost; the first one's reason.
     lost: Option<String>,
-    /// The last thing that went wrong on the way, and with which destination. The waiting end sees
-    /// it, too.
+    /// The last thing that went wrong on the way, settled or not. The waiting end sees it, too.
     trouble: Trouble,
     /// By destination: extra requests left to tell refused samples from good ones.
     isolation_left: Vec<u32>,
@@ -57,7 +56,7 @@ pub struct Acked {
     trouble: Trouble,
 }
 
-type Trouble = Arc<Mutex<Option<(usize, String)>>>;
+type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Acked {
     /// Waits until every required part is settled. A load that vanishes unsettled is lost.
@@ -70,8 +69,7 @@ impl Acked {
     /// What went wrong last on the way, if anything did: for the answer when time is up.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.as_ref().map(|(_, text)| text.clone())
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -107,18 +105,9 @@ impl Load {
     }
 
     /// Notes what went wrong last, for the answer in case the deadline passes.
-    pub fn note_trouble(&self, destination: usize, trouble: impl Into<String>) {
+    pub(super) fn note_trouble(&self, trouble: String) {
         let state = self.state();
-        let mut noted = state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        *noted = Some((destination, trouble.into()));
-    }
-
-    /// What went wrong last, if that was with this destination.
-    #[must_use]
-    pub fn trouble_with(&self, destination: usize) -> Option<String> {
-        let state = self.state();
-        let noted = state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.as_ref().filter(|(with, _)| *with == destination).map(|(_, text)| text.clone())
+        *state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 
     /// Takes one of the extra requests that isolation at this destination may cost this load.

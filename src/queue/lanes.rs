@@ -79,6 +79,8 @@ pub struct Part {
     pub tally: Tally,
     /// Why what is not in the tally was given up.
     pub lost_because: Option<String>,
+    /// What went wrong last with this part.
+    trouble: Option<String>,
     _share: Arc<Permit>,
 }
 
@@ -99,6 +101,22 @@ impl Part {
     #[must_use]
     pub fn destination(&self) -> usize {
         self.destination
+    }
+
+    /// Notes what went wrong last. The waiting end learns it with the destination's name, unless
+    /// nobody waits for this destination.
+    pub fn note_trouble(&mut self, trouble: &str) {
+        if self.required {
+            let name = &self.books.destination;
+            self.load.note_trouble(format!("destination `{name}`: {trouble}"));
+        }
+        self.trouble = Some(trouble.to_owned());
+    }
+
+    /// What went wrong last, if anything did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// Whether every sample is in the tally.
@@ -125,7 +143,7 @@ impl Drop for Part {
         }
         self.books.lost.increment(lost);
         self.load.part_settled((lost > 0).then(|| {
-            let why = self.lost_because.take().or_else(|| self.load.trouble_with(self.destination));
+            let why = self.lost_because.take().or_else(|| self.trouble.take());
             let why = why.unwrap_or_else(|| "given up unsettled".to_owned());
             format!("destination `{}`: {why}", self.books.destination)
         }));
@@ -283,6 +301,7 @@ impl Lanes {
                     books: Arc::clone(&outlet.books),
                     tally: Tally::default(),
                     lost_because: None,
+                    trouble: None,
                     _share: Arc::clone(share),
                 };
                 // A lane that is gone or full gives the part back, and dropping it settles it.

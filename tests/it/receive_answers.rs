@@ -143,8 +143,8 @@ async fn the_deadline_ends_the_wait_and_names_the_last_trouble() {
         // One of the lanes gets it.
         while held.is_empty() {
             for inbox in &mut inboxes {
-                if let Ok(part) = inbox.try_recv() {
-                    part.load().note_trouble(0, "429 from the remote");
+                if let Ok(mut part) = inbox.try_recv() {
+                    part.note_trouble("429 from the remote");
                     held.push(part);
                 }
             }
