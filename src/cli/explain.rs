@@ -71,7 +71,10 @@ pub(super) fn explain(
         }
         let superseded = mapped.superseded.get(destination).copied().unwrap_or_default();
         if superseded > 0 {
-            writeln!(out, "# replaced by a later sample of the same series and time: {superseded}")?;
+            writeln!(
+                out,
+                "# replaced by a later sample of the same series and time: {superseded}"
+            )?;
         }
     }
     let conflicts = mapped.conflicts.iter().map(|(kind, times)| (kind.name(), *times));

@@ -68,6 +68,8 @@ pub struct Remote {
     url: Url,
     client: Client,
     headers: HeaderMap,
+    /// Those of the configured header values that an answer must not bring into the log.
+    header_secrets: Vec<Secret>,
     proof: Proof,
     lean: Lean,
     meters: Meters,
@@ -160,6 +162,7 @@ impl Remote {
         Ok(Self {
             client: client(&url, &destination.tls_config, user_agent)?,
             headers: headers(&destination.headers)?,
+            header_secrets: header_secrets(&destination.headers),
             proof,
             lean: Lean::of(destination),
             duration: meters.histogram(&meters::REMOTE_WRITE_DURATION, &[&name]),
@@ -252,6 +255,7 @@ impl Remote {
         let Answer { status, retry_after, request_id, body } = answer;
         tracing::debug!(destination = self.name, status, request_id, "remote write answered");
         let body = without_secrets(body, &proven.secrets);
+        let body = without_secrets(body, &self.header_secrets);
         let mut verdict = judge(status, retry_after, &body, self.lean);
         if let Verdict::Resign { .. } = &verdict {
             self.proof.refused(proven);
@@ -281,6 +285,18 @@ fn text_of(verdict: &mut Verdict) -> Option<&mut String> {
 
 fn not_sent(trouble: String) -> Verdict {
     Verdict::TryAgain { after: None, over_rate: false, misconfigured: false, trouble }
+}
+
+/// A tenant's name is none, and receivers name it in the answers that are judged; nor is what is too
+/// short to be one.
+fn header_secrets(headers: &[(String, Secret)]) -> Vec<Secret> {
+    let secrets = headers
+        .iter()
+        .filter(|(name, value)| {
+            value.expose().len() >= 8 && !name.eq_ignore_ascii_case("x-scope-orgid")
+        })
+        .map(|(_, value)| value.clone());
+    secrets.collect()
 }
 
 fn without_secrets(mut body: String, secrets: &[Secret]) -> String {

@@ -29,5 +29,10 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or_default();
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
-    tracing::error!(panic = message, location, thread = thread.name(), "panic: a fault of the gateway");
+    tracing::error!(
+        panic = message,
+        location,
+        thread = thread.name(),
+        "panic: a fault of the gateway"
+    );
 }
