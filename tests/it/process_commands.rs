@@ -107,7 +107,7 @@ fn explain_takes_bodies_and_records_however_they_come() {
     let body = envelope(ID, &[&old]);
     let expected = expected();
     for (input, format) in [
-        (old.clone(), "1 opentelemetry0.7"),
+        (old, "1 opentelemetry0.7"),
         (new, "1 opentelemetry1.0"),
         (json.as_bytes().to_vec(), "1 json"),
         (gzip(&body), "1 opentelemetry0.7"),
