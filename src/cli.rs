@@ -10,7 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Faults;
 use crate::demo;
+
+/// Exit status of a configuration with faults: `EX_CONFIG` of `sysexits.h`.
+pub const FAULTY: u8 = 78;
 
 /// A gateway from CloudWatch Metric Streams (Amazon Data Firehose) to Prometheus remote write.
 #[derive(Debug, Parser)]
@@ -77,4 +81,14 @@ pub fn run() -> anyhow::Result<ExitCode> {
 #[allow(clippy::disallowed_methods)]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Tells every fault of the configuration on standard error, and gives the exit status for it.
+fn faulty(faults: &Faults) -> ExitCode {
+    use std::io::Write as _;
+    let mut out = std::io::stderr().lock();
+    for line in faults.lines() {
+        let _ = writeln!(out, "error: {line}");
+    }
+    ExitCode::from(FAULTY)
 }

@@ -85,7 +85,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     pub format: Option<Format>,
     /// CloudWatch metrics in the stream.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = metrics)]
     pub metrics: usize,
     /// How long data points are sent: seconds, or a duration such as 1m30s.
     #[arg(long, value_name = "S", default_value = "10s", value_parser = seconds)]
@@ -126,6 +126,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .filter(|duration| (Duration::from_secs(1)..=DURATION_MAX).contains(duration))
         .ok_or_else(|| "a time from 1s to 24h is needed".to_owned())
 }
+
+/// Reads a number of metrics, of which all data points are kept until the books are balanced.
+fn metrics(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=METRICS_MAX).contains(number));
+    number.ok_or_else(|| format!("a number from 1 to {METRICS_MAX} is needed"))
+}
+
+/// The largest demo: some gigabytes.
+const METRICS_MAX: usize = 1_000_000;
 
 /// Data points of one delivery.
 const POINTS_PER_REQUEST: usize = 500;

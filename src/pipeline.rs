@@ -44,12 +44,13 @@ impl Listeners {
     /// # Errors
     /// If an address is in use or not ours.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let bind = async |address: SocketAddr| {
-            TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
+        let bind = async |section, address: SocketAddr| {
+            let bound = TcpListener::bind(address).await;
+            bound.with_context(|| format!("listen on {section}.listen_address, {address}"))
         };
         Ok(Self {
-            ingest: bind(config.server.listen_address).await?,
-            telemetry: bind(config.telemetry.listen_address).await?,
+            ingest: bind("server", config.server.listen_address).await?,
+            telemetry: bind("telemetry", config.telemetry.listen_address).await?,
         })
     }
 }

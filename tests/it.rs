@@ -118,6 +118,26 @@ mod map_kit;
 #[path = "it/map_series.rs"]
 mod map_series;
 
+/// `check`, `explain`, `healthcheck` and `demo` as processes: what they print, and how they end.
+#[path = "it/process_commands.rs"]
+mod process_commands;
+
+/// What the process weighs under all that may arrive.
+#[path = "it/process_memory.rs"]
+mod process_memory;
+
+/// What the process tells of itself: fields, and no secret.
+#[path = "it/process_secrets.rs"]
+mod process_secrets;
+
+/// `serve` as a process: how it starts and how it stops.
+#[path = "it/process_serve.rs"]
+mod process_serve;
+
+/// The program as a process, and a receiver for it.
+#[path = "it/process_kit.rs"]
+mod process_kit;
+
 /// A real Prometheus: the harness, and that it tells the truth.
 #[path = "it/prometheus.rs"]
 mod prometheus;

@@ -5,10 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::FAULTY;
 use crate::config::{self, Loaded};
-
-/// Exit status of a configuration with faults: `EX_CONFIG` of `sysexits.h`.
-pub const FAULTY: u8 = 78;
 
 /// Checks the configuration that `serve` would read. Writes `error: ...` for each fault and returns
 /// status 78, or `# warning: ...` for each note and the effective configuration, and returns 0: its

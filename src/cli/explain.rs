@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::environment;
-use crate::config;
-use crate::decode::{self, Reading, Reason, Visit, envelope};
-use crate::map::{self, Mapper, Mapping, Outlet, Plan, exposition};
+use super::{environment, faulty};
+use crate::config::{self, Faults};
+use crate::decode::{self, Format, Reading, Reason, Visit, envelope};
+use crate::map::{self, Mapped, Mapper, Mapping, Outlet, Plan, exposition};
+use crate::units;
 
 /// Bytes that are read and unpacked at most.
 const BYTES_MAX: u64 = 256 << 20;
@@ -25,7 +26,10 @@ pub(super) fn explain(
     body: &Path,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let (plan, destinations) = plan(file)?;
+    let (plan, destinations) = match plan(file) {
+        Ok(planned) => planned,
+        Err(faults) => return Ok(faulty(&faults)),
+    };
     let bytes = unpacked(read(body)?)?;
     let mapper = Mapper::new(plan);
     let mut pieces = Pieces { mapping: mapper.begin(&[]), skipped: Vec::new(), at: 0 };
@@ -50,6 +54,7 @@ pub(super) fn explain(
     let skipped = std::mem::take(&mut pieces.skipped);
     let mapped = pieces.mapping.finish();
     let batch = &mapped.batch;
+    writeln!(out, "# data points: {}", counted(points_by_format(&mapped)))?;
     for (destination, name) in destinations.iter().enumerate() {
         writeln!(out, "# destination `{name}`")?;
         let mut lines: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
@@ -64,16 +69,27 @@ pub(super) fn explain(
                 writeln!(out, "{line}")?;
             }
         }
+        let superseded = mapped.superseded.get(destination).copied().unwrap_or_default();
+        if superseded > 0 {
+            writeln!(
+                out,
+                "# replaced by a later sample of the same series and time: {superseded}"
+            )?;
+        }
+    }
+    let conflicts = mapped.conflicts.iter().map(|(kind, times)| (kind.name(), *times));
+    if conflicts.len() > 0 {
+        writeln!(out, "# labels changed: {}", counted(conflicts))?;
     }
     for (record, reason, prefix) in &skipped {
         writeln!(out, "# skipped in record {record}: {}: {prefix}", reason.name())?;
     }
-    let nothing = mapped.points_by_format.iter().all(|points| *points == 0);
+    let nothing = points_by_format(&mapped).next().is_none();
     Ok(if nothing && !skipped.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// The mapping of the configuration, or the defaults with one destination if there is none at all.
-fn plan(file: Option<PathBuf>) -> anyhow::Result<(Plan, Vec<String>)> {
+fn plan(file: Option<PathBuf>) -> Result<(Plan, Vec<String>), Faults> {
     let configured = file.is_some()
         || ["SLUICEGATE_CONFIG", "SLUICEGATE_CONFIG_CONTENT", "SLUICEGATE_REMOTE_WRITE_URL"]
             .iter()
@@ -84,23 +100,25 @@ fn plan(file: Option<PathBuf>) -> anyhow::Result<(Plan, Vec<String>)> {
         let plan = Plan { config, external_labels: Vec::new(), relabel: Vec::new(), outlets };
         return Ok((plan, vec!["default".to_owned()]));
     }
-    let config = config::from_environment(file, &environment).map_err(anyhow::Error::new)?.config;
+    let config = config::from_environment(file, &environment)?.config;
     let names = config.remote_write.iter().map(|destination| destination.name.clone()).collect();
     Ok((config.plan(), names))
 }
 
 fn read(body: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     if body == Path::new("-") {
-        std::io::stdin()
-            .lock()
-            .take(BYTES_MAX)
-            .read_to_end(&mut bytes)
-            .context("read standard input")?;
-    } else {
-        let file = std::fs::File::open(body).with_context(|| format!("open {}", body.display()))?;
-        file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+        return bounded(std::io::stdin().lock()).context("read standard input");
     }
+    let file = std::fs::File::open(body).with_context(|| format!("open {}", body.display()))?;
+    bounded(file).with_context(|| format!("read {}", body.display()))
+}
+
+/// All that a source holds, unless it is too much: a part of it would be explained wrongly.
+fn bounded(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let limit = units::format_bytes(BYTES_MAX);
+    anyhow::ensure!(bytes.len() as u64 <= BYTES_MAX, "it is larger than {limit}");
     Ok(bytes)
 }
 
@@ -108,10 +126,18 @@ fn unpacked(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }
-    let mut plain = Vec::new();
-    let unpacking = flate2::bufread::MultiGzDecoder::new(bytes.as_slice());
-    unpacking.take(BYTES_MAX).read_to_end(&mut plain).context("unpack gzip")?;
-    Ok(plain)
+    bounded(flate2::bufread::MultiGzDecoder::new(bytes.as_slice())).context("unpack gzip")
+}
+
+/// The formats that occurred, and how many data points of each.
+fn points_by_format(mapped: &Mapped) -> impl Iterator<Item = (&'static str, u64)> {
+    let points = Format::ALL.into_iter().zip(mapped.points_by_format);
+    points.filter(|(_, points)| *points > 0).map(|(format, points)| (format.name(), points))
+}
+
+fn counted(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let counts: Vec<_> = counts.map(|(name, times)| format!("{times} {name}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
 /// Whether a text that is no envelope was probably meant to be one.

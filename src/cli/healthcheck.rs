@@ -8,14 +8,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::environment;
+use super::{environment, faulty};
 use crate::config;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Asks `/healthz` (or `/readyz`) of the gateway that the configuration describes.
 pub(super) fn healthcheck(file: Option<PathBuf>, ready: bool) -> anyhow::Result<ExitCode> {
-    let loaded = config::from_environment(file, &environment).map_err(anyhow::Error::new)?;
+    let loaded = match config::from_environment(file, &environment) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            let _ = faulty(&faults);
+            // Docker reserves every other status.
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let address = reachable(loaded.config.telemetry.listen_address);
     let path = if ready { "/readyz" } else { "/healthz" };
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)

@@ -6,10 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::check::FAULTY;
-use super::environment;
+use super::{environment, faulty};
 use crate::config::{self, Config};
 use crate::pipeline::{House, Listeners};
 use crate::{demo, telemetry};
@@ -18,21 +17,17 @@ use crate::{demo, telemetry};
 pub(super) fn serve(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let loaded = match config::from_environment(file, &environment) {
         Ok(loaded) => loaded,
-        Err(faults) => {
-            use std::io::Write as _;
-            write!(std::io::stderr().lock(), "{faults}")?;
-            return Ok(ExitCode::from(FAULTY));
-        }
+        Err(faults) => return Ok(faulty(&faults)),
     };
     telemetry::start_logs(&loaded.config.log, environment("RUST_LOG").as_deref())?;
     for note in &loaded.notes {
         warn!("{note}");
     }
-    let runtime = runtime()?;
-    let outcome = runtime.block_on(live(loaded.config));
-    // What still runs is cut off: the process ends now, whatever a blocked thread waits for.
-    runtime.shutdown_background();
-    outcome
+    // From here on standard error holds log lines only, also of what ends the gateway.
+    Ok(in_runtime(live(loaded.config)).unwrap_or_else(|error| {
+        error!(error = format!("{error:#}"), "cannot serve");
+        ExitCode::FAILURE
+    }))
 }
 
 /// The life of the gateway.
@@ -59,13 +54,18 @@ async fn live(config: Config) -> anyhow::Result<ExitCode> {
 /// Runs the demo.
 pub(super) fn demo(options: demo::Options) -> anyhow::Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
-    let good = runtime()?
-        .block_on(async { demo::run(options, &mut std::io::stdout(), terminal).await })?;
+    let good = in_runtime(async { demo::run(options, &mut std::io::stdout(), terminal).await })?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
+/// Runs the work on a runtime of its own, and waits for nothing once it is done: a name lookup that
+/// hangs in a thread must not keep a process that was told to end.
+fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
 }
 
 struct Signals {

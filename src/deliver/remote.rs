@@ -68,9 +68,9 @@ pub struct Remote {
     url: Url,
     client: Client,
     headers: HeaderMap,
-    proof: Proof,
-    /// Values of the configured headers, which no log may show.
+    /// Those of the configured header values that an answer must not bring into the log.
     header_secrets: Vec<Secret>,
+    proof: Proof,
     lean: Lean,
     meters: Meters,
     duration: Histogram,
@@ -162,7 +162,7 @@ impl Remote {
         Ok(Self {
             client: client(&url, &destination.tls_config, user_agent)?,
             headers: headers(&destination.headers)?,
-            header_secrets: destination.headers.iter().map(|(_, secret)| secret.clone()).collect(),
+            header_secrets: header_secrets(&destination.headers),
             proof,
             lean: Lean::of(destination),
             duration: meters.histogram(&meters::REMOTE_WRITE_DURATION, &[&name]),
@@ -254,7 +254,8 @@ impl Remote {
     fn judged(&self, answer: Answer, proven: &Proven) -> Verdict {
         let Answer { status, retry_after, request_id, body } = answer;
         tracing::debug!(destination = self.name, status, request_id, "remote write answered");
-        let body = without_secrets(body, proven.secrets.iter().chain(&self.header_secrets));
+        let body = without_secrets(body, &proven.secrets);
+        let body = without_secrets(body, &self.header_secrets);
         let mut verdict = judge(status, retry_after, &body, self.lean);
         if let Verdict::Resign { .. } = &verdict {
             self.proof.refused(proven);
@@ -286,7 +287,19 @@ fn not_sent(trouble: String) -> Verdict {
     Verdict::TryAgain { after: None, over_rate: false, misconfigured: false, trouble }
 }
 
-fn without_secrets<'a>(mut body: String, secrets: impl Iterator<Item = &'a Secret>) -> String {
+/// A tenant's name is none, and receivers name it in the answers that are judged; nor is what is too
+/// short to be one.
+fn header_secrets(headers: &[(String, Secret)]) -> Vec<Secret> {
+    let secrets = headers
+        .iter()
+        .filter(|(name, value)| {
+            value.expose().len() >= 8 && !name.eq_ignore_ascii_case("x-scope-orgid")
+        })
+        .map(|(_, value)| value.clone());
+    secrets.collect()
+}
+
+fn without_secrets(mut body: String, secrets: &[Secret]) -> String {
     if let Some(at) = body.find(CANONICAL) {
         body.truncate(at);
     }

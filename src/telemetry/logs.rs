@@ -1,5 +1,7 @@
 //! Log lines, on standard error.
 
+use std::panic::PanicHookInfo;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
@@ -17,5 +19,20 @@ pub fn start(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => lines.with_target(false).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))
+    started.map_err(|error| anyhow::anyhow!("start logging: {error}"))?;
+    std::panic::set_hook(Box::new(panicked));
+    Ok(())
+}
+
+/// A panic as a log line like any other; the standard library's own lines would stand between JSON.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or_default();
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    tracing::error!(
+        panic = message,
+        location,
+        thread = thread.name(),
+        "panic: a fault of the gateway"
+    );
 }

@@ -1,0 +1,89 @@
+//! What the process weighs: the budget and 128 MiB, whatever arrives.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may end so.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use crate::process_kit::{Gateway, Mode, Receiver, config};
+use crate::receive_door::{ID, envelope};
+
+const BODY_BYTES: usize = 8 << 20;
+const SENDERS: usize = 16;
+
+fn packed(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A body of data points of which each has series of its own.
+fn body(sender: usize) -> Vec<u8> {
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while bytes < BODY_BYTES * 3 / 4 {
+        let mut record = String::new();
+        for number in 0..200 {
+            writeln!(
+                record,
+                "{{\"metric_stream_name\":\"demo\",\"account_id\":\"111122223333\",\
+                 \"region\":\"eu-west-1\",\"namespace\":\"AWS/EC2\",\"metric_name\":\"NetworkIn\",\
+                 \"dimensions\":{{\"InstanceId\":\"i-{sender}-{}-{number}\"}},\
+                 \"timestamp\":1760000040000,\
+                 \"value\":{{\"max\":2.0,\"min\":1.0,\"sum\":3.0,\"count\":2.0}},\"unit\":\"Bytes\"}}",
+                records.len()
+            )
+            .unwrap();
+        }
+        bytes += record.len();
+        records.push(record);
+    }
+    let records: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
+    packed(&envelope(ID, &records))
+}
+
+/// The most memory that a process ever had, in MiB.
+fn peak_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn memory_stays_within_the_budget_and_128_mib() {
+    let receiver = Receiver::start(Mode::Hang).await;
+    let text = config(&receiver.url, "budget: 64MiB\nrequest_deadline: 20s", "", "");
+    let gateway = Gateway::start(&text).await;
+    let idle_mib = peak_mib(gateway.pid());
+    let zip = [("content-encoding", "gzip")];
+    let bomb = packed(&vec![b' '; 60 << 20]);
+    let mut waiting = Vec::new();
+    let mut bombs = Vec::new();
+    let bodies: Vec<_> = (0..SENDERS / 4).map(body).collect();
+    for (sender, body) in bodies.iter().cycle().take(SENDERS).enumerate() {
+        waiting.push(gateway.send(body.clone(), &zip));
+        if sender % 4 == 0 {
+            bombs.push(gateway.send(bomb.clone(), &zip));
+        }
+    }
+    // At first nothing is settled, then everything.
+    receiver.reached().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    receiver.set(Mode::Store);
+    let mut statuses = Vec::new();
+    for answer in waiting {
+        statuses.push(answer.await.unwrap().0);
+    }
+    let (status, _) = gateway.send(bodies[0].clone(), &zip).await.unwrap();
+    assert_eq!(status, 200, "the budget is free again");
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+    for answer in bombs {
+        let status = answer.await.unwrap().0;
+        assert!([400, 503].contains(&status), "{status}");
+    }
+    let peak_mib = peak_mib(gateway.pid());
+    eprintln!("idle {idle_mib} MiB, peak {peak_mib} MiB, {statuses:?}");
+    assert!(peak_mib < 64 + 128, "{peak_mib} MiB");
+}
