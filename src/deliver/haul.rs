@@ -167,7 +167,7 @@ impl Haul {
     /// Gives up everything, naming what went wrong last.
     pub fn give_up(&mut self, because: &str) {
         for mut part in self.parts.iter_mut().filter_map(Option::take) {
-            part.lost_because = Some(match part.trouble() {
+            part.lost_because = Some(match part.lost_because.take() {
                 Some(trouble) => format!("{because}: {trouble}"),
                 None => because.to_owned(),
             });

@@ -77,10 +77,8 @@ pub struct Part {
     books: Arc<Books>,
     /// How it ended so far.
     pub tally: Tally,
-    /// Why what is not in the tally was given up.
+    /// Why what is not in the tally was given up, or would be now: what went wrong last.
     pub lost_because: Option<String>,
-    /// What went wrong last with this part.
-    trouble: Option<String>,
     _share: Arc<Permit>,
 }
 
@@ -110,13 +108,7 @@ impl Part {
             let name = &self.books.destination;
             self.load.note_trouble(format!("destination `{name}`: {trouble}"));
         }
-        self.trouble = Some(trouble.to_owned());
-    }
-
-    /// What went wrong last, if anything did.
-    #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.lost_because = Some(trouble.to_owned());
     }
 
     /// Whether every sample is in the tally.
@@ -143,8 +135,7 @@ impl Drop for Part {
         }
         self.books.lost.increment(lost);
         self.load.part_settled((lost > 0).then(|| {
-            let why = self.lost_because.take().or_else(|| self.trouble.take());
-            let why = why.unwrap_or_else(|| "given up unsettled".to_owned());
+            let why = self.lost_because.take().unwrap_or_else(|| "given up unsettled".to_owned());
             format!("destination `{}`: {why}", self.books.destination)
         }));
     }
@@ -301,7 +292,6 @@ impl Lanes {
                     books: Arc::clone(&outlet.books),
                     tally: Tally::default(),
                     lost_because: None,
-                    trouble: None,
                     _share: Arc::clone(share),
                 };
                 // A lane that is gone or full gives the part back, and dropping it settles it.

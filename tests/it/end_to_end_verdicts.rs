@@ -40,9 +40,8 @@ async fn house(front: &AmpFront) -> Standing {
 
 async fn house_at(url: &str, deadline: Duration) -> Standing {
     let rest = format!(
-        "remote_write:\n  - {{ name: front, url: \"{}\", metadata_config: {{ send: false }}, \
-         queue_config: {{ max_shards: 1, min_backoff: 10ms, max_backoff: 100ms }} }}",
-        url
+        "remote_write:\n  - {{ name: front, url: \"{url}\", metadata_config: {{ send: false }}, \
+         queue_config: {{ max_shards: 1, min_backoff: 10ms, max_backoff: 100ms }} }}"
     );
     Standing::start(&format!("  request_deadline: {}ms", deadline.as_millis()), &rest).await
 }
