@@ -303,7 +303,7 @@ fn without_secrets(mut body: String, secrets: &[Secret]) -> String {
     if let Some(at) = body.find(CANONICAL) {
         body.truncate(at);
     }
-    for secret in secrets.map(Secret::expose).filter(|secret| secret.len() >= 4) {
+    for secret in secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= 4) {
         if body.contains(secret) {
             body = body.replace(secret, HIDDEN);
         }

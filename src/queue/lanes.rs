@@ -295,8 +295,8 @@ impl Lanes {
                     _share: Arc::clone(share),
                 };
                 // A lane that is gone or full gives the part back, and dropping it settles it.
-                if let Some(Err(error)) = outlet.lanes.get(lane).map(|sender| sender.try_send(part))
-                {
+                let Some(sender) = outlet.lanes.get(lane) else { continue };
+                if let Err(error) = sender.try_send(part) {
                     let mut part = error.into_inner();
                     part.lost_because = Some("its lane has ended".to_owned());
                 }
