@@ -18,6 +18,7 @@ pub mod deliver;
 // What walks through the house, and the leaves that every room may use.
 pub mod sample;
 pub mod units;
+pub mod glob;
 pub mod meters;
 pub mod secret;
 pub mod seldom;

@@ -8,9 +8,9 @@ use metrics::Gauge;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::config::{Config, KeySource};
-use super::glob;
 use super::head::Head;
 use super::reply::{Answer, now_ms};
+use crate::glob::matches;
 use crate::meters::{self, Meters};
 use crate::secret::Secret;
 use crate::secret::file::SecretFile;
@@ -151,8 +151,7 @@ impl Key {
 
     fn allows(&self, arn: &str) -> bool {
         let account = arn.split(':').nth(4).unwrap_or_default();
-        (self.source_arns.is_empty()
-            || self.source_arns.iter().any(|glob| glob::matches(glob, arn)))
+        (self.source_arns.is_empty() || self.source_arns.iter().any(|glob| matches(glob, arn)))
             && (self.accounts.is_empty() || self.accounts.iter().any(|a| a == account))
     }
 }

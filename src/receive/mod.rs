@@ -4,7 +4,6 @@ pub mod config;
 pub mod http;
 mod head;
 mod auth;
-mod glob;
 mod attributes;
 mod admission;
 mod unread;

@@ -22,49 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) timeseries: Vec<TimeSeries>,
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) metadata: Vec<MetricMetadata>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    pub(crate) samples: Vec<Sample>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Label {
-    #[prost(string, tag = "1")]
-    pub(crate) name: String,
-    #[prost(string, tag = "2")]
-    pub(crate) value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Sample {
-    #[prost(double, tag = "1")]
-    pub(crate) value: f64,
-    #[prost(int64, tag = "2")]
-    pub(crate) timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct MetricMetadata {
-    #[prost(int32, tag = "1")]
-    pub(crate) r#type: i32,
-    #[prost(string, tag = "2")]
-    pub(crate) metric_family_name: String,
-    #[prost(string, tag = "4")]
-    pub(crate) help: String,
-    #[prost(string, tag = "5")]
-    pub(crate) unit: String,
-}
+use super::prompb::{MetricMetadata, WriteRequest};
 
 /// Labels, sorted by name.
 pub(crate) type Labels = Vec<(String, String)>;

@@ -16,7 +16,8 @@ use sluicegate::meters::Meters;
 use sluicegate::sample::Family;
 use sluicegate::secret::Secret;
 
-use crate::amp_front::{AmpFront, Answer, Guard, Key, Label, Sample, TimeSeries, WriteRequest};
+use crate::amp_front::{AmpFront, Answer, Guard, Key};
+use crate::prompb::{Label, Sample, TimeSeries, WriteRequest};
 
 const SECOND: Duration = Duration::from_secs(10);
 const PATH: &str = "/workspaces/ws-1/api/v1/remote_write";
@@ -292,7 +293,7 @@ async fn metadata_is_told_once_and_again_after_a_failure() {
         .metadata()
         .into_iter()
         .map(|request| {
-            request.into_iter().map(|m| (m.metric_family_name, m.unit, m.r#type, m.help)).collect()
+            request.into_iter().map(|m| (m.metric_family_name, m.unit, m.kind, m.help)).collect()
         })
         .collect();
     let row = |name: &str, unit: &str| (name.to_owned(), unit.to_owned(), 2, String::new());
