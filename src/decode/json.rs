@@ -2,7 +2,8 @@
 //!
 //! Objects may also follow each other without a line feed, or span lines. What is not JSON costs the
 //! line on which it begins: reading goes on after the next line feed, wherever the trouble showed, so
-//! that a line that was cut off cannot swallow the next one.
+//! that a line that was cut off cannot swallow the next one. Nesting and what may follow an object's
+//! first line are bounded, so that lines without end cost no more than a few times their length.
 //!
 //! Of equal keys the last counts, and `null` counts as missing; dimensions of equal name are all given.
 //!
@@ -24,9 +25,9 @@ const PERIOD_MS: i64 = 60_000;
 
 /// Reads all data points of a record.
 pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
-    let mut cursor = Cursor::checked(record);
+    let mut cursor = Cursor::lines(record);
     let mut datum = Datum::default();
-    loop {
+    while !visit.is_over() {
         cursor.blank();
         let from = cursor.at();
         let piece = cursor.rest();
@@ -34,7 +35,7 @@ pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
             None => return,
             Some(b'{') => {
                 datum.clear();
-                cursor.garbled = None;
+                cursor.begin();
                 if datum.read(&mut cursor).is_ok() {
                     match datum.reading(cursor.garbled.is_some()) {
                         Ok(reading) => visit.reading(&reading),

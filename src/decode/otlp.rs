@@ -117,6 +117,7 @@ impl<'a> Points<'a> {
             let mut fields = Fields::new(scope);
             while let Some((number, value)) = fields.next()? {
                 match (number, value) {
+                    (2, Value::Bytes(_)) if visit.is_over() => return Ok(()),
                     (2, Value::Bytes(metric)) => self.metric(metric, visit)?,
                     (1..=3, Value::Bytes(_)) => {}
                     (1..=3, _) => return Err(fields.broken()),
@@ -161,6 +162,7 @@ impl<'a> Points<'a> {
             let mut fields = Fields::new(summary);
             while let Some((number, value)) = fields.next()? {
                 match (number, value) {
+                    (1, Value::Bytes(_)) if visit.is_over() => return Ok(()),
                     (1, Value::Bytes(point)) => {
                         self.point.read(point)?;
                         self.point.garbled |= code.is_err() || self.resource.garbled;
