@@ -114,10 +114,9 @@ pub(super) fn of_identity(
             set("MetricName", reading.metric);
         }
     }
-    if config.job.is_empty() {
-        set("job", &naming::job(config.naming, reading.namespace));
-    } else {
-        set("job", &config.job);
+    match &config.job {
+        Some(job) => set("job", job),
+        None => set("job", &naming::job(config.naming, reading.namespace)),
     }
 
     let mut names = Names { fixed: fixed(config.naming), suffixes: Vec::new() };
@@ -262,7 +261,7 @@ mod tests {
             max: None,
             extended: &[],
         };
-        let config = Config { naming, job: "j".to_owned(), ..Config::default() };
+        let config = Config { naming, job: Some("j".to_owned()), ..Config::default() };
         let mut conflicts = Conflicts::default();
         let mut labels = of_identity(&config, &reading, &owned(extra), &mut conflicts);
         labels.sort_unstable();

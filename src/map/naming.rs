@@ -96,11 +96,11 @@ pub(super) fn dimension(naming: Naming, name: &str) -> String {
     if is_label(&text) { text } else { label(&text) }
 }
 
-/// The `job` label where the configuration leaves it empty.
+/// The `job` label where the configuration says nothing of it.
 pub(super) fn job(naming: Naming, namespace: &str) -> String {
-    match naming {
-        Naming::CloudwatchExporter => cloudwatch_exporter::job(namespace),
-        Naming::Yace | Naming::Telegraf | Naming::Otel => String::new(),
+    match naming.job() {
+        Some(job) => job.to_owned(),
+        None => cloudwatch_exporter::job(namespace),
     }
 }
 

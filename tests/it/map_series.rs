@@ -39,7 +39,7 @@ fn a_point_becomes_a_sample_per_statistic() {
 
 #[test]
 fn quantiles_are_labels_in_the_otel_dialect() {
-    let config = Config { naming: Naming::Otel, job: String::new(), ..Config::default() };
+    let config = Config { naming: Naming::Otel, job: Some(String::new()), ..Config::default() };
     let mut point = Point::new("i-1", 0);
     point.dimensions.push(("quantile".to_owned(), "q".to_owned()));
     point.extended = vec![("p99.9".to_owned(), 1.9)];
@@ -56,6 +56,28 @@ fn quantiles_are_labels_in_the_otel_dialect() {
         format!("{name}{{{first},quantile=\"1\",{last}}} 2 0"),
     ];
     assert_eq!(texts(&mapper(config, &[4]), &[point]), wanted);
+}
+
+#[test]
+fn the_job_is_what_is_said_or_the_dialects_own() {
+    for (naming, job, wanted) in [
+        (Naming::Yace, None, Some("cloudwatch")),
+        (Naming::Telegraf, None, Some("cloudwatch")),
+        (Naming::Otel, None, Some("cloudwatch")),
+        (Naming::CloudwatchExporter, None, Some("aws_ec2")),
+        (Naming::CloudwatchExporter, Some("cloudwatch"), Some("cloudwatch")),
+        (Naming::CloudwatchExporter, Some(""), None),
+        (Naming::Yace, Some("x"), Some("x")),
+        (Naming::Yace, Some(""), None),
+    ] {
+        let config = Config { naming, job: job.map(str::to_owned), ..Config::default() };
+        let found = samples(&map(&mapper(config, &[1]), &[Point::new("i-1", 0)]).batch, 0);
+        assert_eq!(found.len(), 5);
+        for (text, ..) in found {
+            let found = text.split_once("job=\"").map(|(_, rest)| rest.split('"').next().unwrap());
+            assert_eq!(found, wanted, "{naming:?} {job:?}");
+        }
+    }
 }
 
 #[test]
