@@ -12,16 +12,13 @@
 use std::borrow::Cow;
 
 use super::{
-    DIMENSIONS_MAX, Format, Reading, Reason, Visit,
+    DIMENSIONS_MAX, Format, PERIOD_MS, Reading, Reason, Visit,
     scan::{Broken, Cursor, Text},
 };
 use crate::sample::slot::EXTENDED_MAX;
 
-/// The last millisecond of the year 9999.
-const TIMESTAMP_MAX_MS: f64 = 253_402_300_799_999.0;
-
-/// The format does not say when a period ends; all known ones last a minute.
-const PERIOD_MS: i64 = 60_000;
+/// From 1, since zero says nothing, to the last millisecond of the year 9999.
+const TIMESTAMPS_MS: std::ops::RangeInclusive<f64> = 1.0..=253_402_300_799_999.0;
 
 /// Reads all data points of a record.
 pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
@@ -218,7 +215,7 @@ impl<'a> Datum<'a> {
         }
         let (account, region, unit) =
             (optional(&self.account)?, optional(&self.region)?, optional(&self.unit)?);
-        if start_ms.fract() != 0.0 || !(0.0..=TIMESTAMP_MAX_MS).contains(start_ms) {
+        if start_ms.fract() != 0.0 || !TIMESTAMPS_MS.contains(start_ms) {
             return Err(Reason::Timestamp);
         }
         if self.too_many {
