@@ -173,6 +173,12 @@ mod tests {
             ),
             (
                 Naming::Otel,
+                Statistic::Extended("TM(:90%)"),
+                "amazonaws_com_AWS_EC2_CPUUtilization_percent_TM_:90_percent",
+                None,
+            ),
+            (
+                Naming::Otel,
                 Statistic::Extended("p0.5"),
                 "amazonaws_com_AWS_EC2_CPUUtilization_percent",
                 Some("0.005"),

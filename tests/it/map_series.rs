@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sluicegate::decode::Format;
 use sluicegate::map::{
-    Config, Mapper, Naming, Outlet, Plan, Statistics, StatisticsRule, Timestamp,
+    Config, Mapper, Naming, Outlet, Plan, Statistics, StatisticsRule, Timestamp, relabel,
 };
 use sluicegate::sample::NORMAL_NAN;
 
@@ -78,6 +78,56 @@ fn the_job_is_what_is_said_or_the_dialects_own() {
             assert_eq!(found, wanted, "{naming:?} {job:?}");
         }
     }
+}
+
+#[test]
+fn statistics_that_are_called_alike_stay_apart() {
+    for (naming, first, second) in [
+        (Naming::Yace, "tm__90_", "sum_2"),
+        (Naming::CloudwatchExporter, "tm_:90_", "sum_2"),
+        (Naming::Telegraf, "TM_:90", "Sum"),
+        (Naming::Otel, "TM_:90", "Sum"),
+    ] {
+        let mapper = mapper(Config { naming, ..Config::default() }, &[1]);
+        let mut point = Point::new("i-1", 0);
+        let names = ["TM(:90)", "TM(.90)", "TM(:90%)", "Sum", "TM.:90."];
+        point.extended = names.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
+        let mapped = map(&mapper, &[point.clone()]);
+        assert_eq!((&mapped.samples[..], &mapped.superseded[..]), (&[10][..], &[0][..]));
+        let conflicts: Vec<_> = mapped.conflicts.iter().map(|(c, _)| c.name()).collect();
+        assert_eq!(conflicts, ["duplicate"], "{naming:?}");
+        let series = |batch| {
+            let mut all: Vec<_> = samples(batch, 0).into_iter().map(|(text, ..)| text).collect();
+            all.sort_unstable();
+            all
+        };
+        let found = series(&mapped.batch);
+        for suffix in [first, second] {
+            let end = format!("_{suffix}{{");
+            assert!(found.iter().any(|text| text.contains(&end)), "{end} {found:#?}");
+        }
+        // Whatever their order.
+        point.extended.reverse();
+        assert_eq!(series(&map(&mapper, &[point]).batch), found);
+    }
+}
+
+#[test]
+fn a_series_whose_name_relabelling_takes_is_counted() {
+    let rule = relabel::Draft {
+        action: Some("labeldrop".to_owned()),
+        regex: Some("__name__".to_owned()),
+        ..relabel::Draft::default()
+    };
+    let mapper = Mapper::new(Plan {
+        config: Config::default(),
+        external_labels: Vec::new(),
+        relabel: vec![rule.build().unwrap()],
+        outlets: vec![Outlet { lanes: 1, write_relabel: Vec::new() }],
+    });
+    let mapped = map(&mapper, &[Point::new("i-1", 0)]);
+    let conflicts: Vec<_> = mapped.conflicts.iter().map(|(c, n)| (c.name(), *n)).collect();
+    assert_eq!((conflicts, &mapped.samples[..]), (vec![("no_name", 5)], &[0][..]));
 }
 
 #[test]
