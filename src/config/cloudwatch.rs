@@ -22,24 +22,25 @@ pub(super) fn read(section: &Section<'_>) -> Config {
     if said_statistics == Some(Statistics::none()) && statistics_rules.is_empty() {
         section.fault("statistics", "names none, so nothing would be sent");
     }
+    let naming = section
+        .choice(
+            "naming",
+            &[
+                ("yace", Naming::Yace),
+                ("cloudwatch_exporter", Naming::CloudwatchExporter),
+                ("telegraf", Naming::Telegraf),
+                ("otel", Naming::Otel),
+            ],
+        )
+        .unwrap_or_default();
     Config {
-        naming: section
-            .choice(
-                "naming",
-                &[
-                    ("yace", Naming::Yace),
-                    ("cloudwatch_exporter", Naming::CloudwatchExporter),
-                    ("telegraf", Naming::Telegraf),
-                    ("otel", Naming::Otel),
-                ],
-            )
-            .unwrap_or_default(),
+        naming,
         timestamp: section
             .choice("timestamp", &[("start", Timestamp::Start), ("end", Timestamp::End)])
             .unwrap_or_default(),
         statistics: said_statistics.unwrap_or(defaults.statistics),
         statistics_rules,
-        job: section.string("job").unwrap_or(defaults.job),
+        job: section.string("job").or_else(|| naming.job().map(str::to_owned)),
         series_cache: section
             .bytes("series_cache", 4 << 10..=1 << 40)
             .unwrap_or(defaults.series_cache),

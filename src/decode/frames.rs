@@ -15,7 +15,7 @@ const LENGTH_BYTES_MAX: usize = 5;
 pub(super) fn read(record: &[u8], visit: &mut impl Visit) {
     let mut points = Points::default();
     let mut rest = record;
-    while !rest.is_empty() {
+    while !rest.is_empty() && !visit.is_over() {
         let Some((frame, after)) = split(rest) else {
             // What stands first and has not even OTLP's first tag is something else altogether.
             let foreign = rest.len() == record.len() && !first_tag_fits(rest);

@@ -2,7 +2,8 @@
 //!
 //! Objects may also follow each other without a line feed, or span lines. What is not JSON costs the
 //! line on which it begins: reading goes on after the next line feed, wherever the trouble showed, so
-//! that a line that was cut off cannot swallow the next one.
+//! that a line that was cut off cannot swallow the next one. Nesting and what may follow an object's
+//! first line are bounded, so that lines without end cost no more than a few times their length.
 //!
 //! Of equal keys the last counts, and `null` counts as missing; dimensions of equal name are all given.
 //!
@@ -11,22 +12,19 @@
 use std::borrow::Cow;
 
 use super::{
-    DIMENSIONS_MAX, Format, Reading, Reason, Visit,
+    DIMENSIONS_MAX, Format, PERIOD_MS, Reading, Reason, Visit,
     scan::{Broken, Cursor, Text},
 };
 use crate::sample::slot::EXTENDED_MAX;
 
-/// The last millisecond of the year 9999.
-const TIMESTAMP_MAX_MS: f64 = 253_402_300_799_999.0;
-
-/// The format does not say when a period ends; all known ones last a minute.
-const PERIOD_MS: i64 = 60_000;
+/// From 1, since zero says nothing, to the last millisecond of the year 9999.
+const TIMESTAMPS_MS: std::ops::RangeInclusive<f64> = 1.0..=253_402_300_799_999.0;
 
 /// Reads all data points of a record.
 pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
-    let mut cursor = Cursor::checked(record);
+    let mut cursor = Cursor::lines(record);
     let mut datum = Datum::default();
-    loop {
+    while !visit.is_over() {
         cursor.blank();
         let from = cursor.at();
         let piece = cursor.rest();
@@ -34,7 +32,7 @@ pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
             None => return,
             Some(b'{') => {
                 datum.clear();
-                cursor.garbled = None;
+                cursor.begin();
                 if datum.read(&mut cursor).is_ok() {
                     match datum.reading(cursor.garbled.is_some()) {
                         Ok(reading) => visit.reading(&reading),
@@ -217,7 +215,7 @@ impl<'a> Datum<'a> {
         }
         let (account, region, unit) =
             (optional(&self.account)?, optional(&self.region)?, optional(&self.unit)?);
-        if start_ms.fract() != 0.0 || !(0.0..=TIMESTAMP_MAX_MS).contains(start_ms) {
+        if start_ms.fract() != 0.0 || !TIMESTAMPS_MS.contains(start_ms) {
             return Err(Reason::Timestamp);
         }
         if self.too_many {

@@ -27,6 +27,9 @@ pub use reading::{Format, Reading, Reason, Visit};
 /// Dimensions that one data point can have. CloudWatch allows 30 (API `PutMetricData`).
 pub const DIMENSIONS_MAX: usize = 64;
 
+/// What a period lasts whose end is not said: all known ones last a minute. JSON never says it.
+const PERIOD_MS: i64 = 60_000;
+
 /// Decodes one Firehose record: every data point and every skipped piece goes to `visit`, in the
 /// order of the record. A record without any content yields neither.
 ///

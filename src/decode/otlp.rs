@@ -10,6 +10,7 @@
 //! - 1.0 attributes other than `Namespace`, `MetricName` and `Dimensions` are dimensions, numbers and
 //!   booleans as text; what cannot be text spoils the data point, lest two series become one.
 //! - A data point that is flagged as having no recorded value is passed over without a trace.
+//! - A data point without an end lasts a minute, as in JSON; one without a start is no data point.
 //! - Zeros are omitted on the wire, so that count and sum are always there: 0 if they did not come.
 //!
 //! Source: opentelemetry-proto v0.7.0 and v1.0.0; the CloudWatch user guide's "Translations".
@@ -17,7 +18,7 @@
 use std::borrow::Cow;
 
 use super::{
-    DIMENSIONS_MAX, Format, Reading, Reason, Visit,
+    DIMENSIONS_MAX, Format, PERIOD_MS, Reading, Reason, Visit,
     any_value::{Any, Pair, Piece},
     percentile, unit,
     wire::{Broken, Fields, Value},
@@ -117,6 +118,7 @@ impl<'a> Points<'a> {
             let mut fields = Fields::new(scope);
             while let Some((number, value)) = fields.next()? {
                 match (number, value) {
+                    (2, Value::Bytes(_)) if visit.is_over() => return Ok(()),
                     (2, Value::Bytes(metric)) => self.metric(metric, visit)?,
                     (1..=3, Value::Bytes(_)) => {}
                     (1..=3, _) => return Err(fields.broken()),
@@ -161,6 +163,7 @@ impl<'a> Points<'a> {
             let mut fields = Fields::new(summary);
             while let Some((number, value)) = fields.next()? {
                 match (number, value) {
+                    (1, Value::Bytes(_)) if visit.is_over() => return Ok(()),
                     (1, Value::Bytes(point)) => {
                         self.point.read(point)?;
                         self.point.garbled |= code.is_err() || self.resource.garbled;
@@ -201,9 +204,14 @@ impl<'a> Points<'a> {
         if point.bad_field || namespace.is_empty() || metric.is_empty() {
             return Err(Reason::Field);
         }
-        if point.start_ns == 0 || point.end_ns < point.start_ns {
+        if point.start_ns == 0 || (1..point.start_ns).contains(&point.end_ns) {
             return Err(Reason::Timestamp);
         }
+        let start_ms = (point.start_ns / NS_PER_MS).cast_signed();
+        let end_ms = match point.end_ns {
+            0 => start_ms + PERIOD_MS,
+            end_ns => (end_ns / NS_PER_MS).cast_signed(),
+        };
         if point.bad_statistic {
             return Err(Reason::Statistic);
         }
@@ -215,8 +223,8 @@ impl<'a> Points<'a> {
             metric,
             unit: self.unit,
             dimensions: &point.dimensions,
-            start_ms: (point.start_ns / NS_PER_MS).cast_signed(),
-            end_ms: (point.end_ns / NS_PER_MS).cast_signed(),
+            start_ms,
+            end_ms,
             count: Some(point.count as f64),
             sum: Some(point.sum),
             min: point.min,

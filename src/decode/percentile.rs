@@ -28,7 +28,20 @@ pub(super) fn name(quantile: f64) -> Option<Cow<'static, str>> {
     if quantile == 0.999 {
         return Some(Cow::Borrowed("p99.9"));
     }
-    Some(Cow::Owned(shifted(quantile)))
+    Some(Cow::Owned(computed(quantile).unwrap_or_else(|| shifted(quantile))))
+}
+
+/// What a percentile was before it was divided: 99.9 / 100 as doubles is 0.9990000000000001. The
+/// proposal has ten decimals, and must lead back to the quantile.
+fn computed(quantile: f64) -> Option<String> {
+    let text = format!("{:.10}", quantile * 100.0);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let percent: f64 = text.parse().ok()?;
+    let moved: f64 = format!("{text}e-2").parse().ok()?;
+    // A whole percentile is not taken for another number's neighbour.
+    let is_next = text.contains('.') && moved.to_bits().abs_diff(quantile.to_bits()) <= 1;
+    let is_it = is_next || percent / 100.0 == quantile || percent * 0.01 == quantile;
+    is_it.then(|| format!("p{text}"))
 }
 
 /// Multiplies by 100 in decimal text: 0.29 * 100 as doubles is 28.999999999999996.
@@ -59,6 +72,12 @@ mod tests {
             (0.123_456_789_012, "p12.3456789012"),
             (1e-10, "p0.00000001"),
             (0.1 + 0.2, "p30.000000000000004"),
+            (0.999_000_000_000_000_1, "p99.9"),
+            (0.999_899_999_999_999_9, "p99.99"),
+            (0.999_989_999_999_999_9, "p99.999"),
+            (0.570_000_000_000_000_1, "p57"),
+            (0.999_999_999_999_999_9, "p99.99999999999999"),
+            (1e-15, "p0.0000000000001"),
         ] {
             assert_eq!(name(quantile).as_deref(), Some(expected), "{quantile}");
         }
@@ -68,6 +87,12 @@ mod tests {
         for percent in 1..100u32 {
             let quantile: f64 = format!("0.{percent:02}").parse().unwrap_or_default();
             assert_eq!(name(quantile), Some(format!("p{percent}").into()));
+        }
+        for thousandths in 1..100_000u32 {
+            let percent = f64::from(thousandths) / 1000.0;
+            for quantile in [percent / 100.0, percent * 0.01] {
+                assert_eq!(name(quantile), Some(format!("p{percent}").into()), "{quantile}");
+            }
         }
     }
 }

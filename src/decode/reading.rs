@@ -142,4 +142,9 @@ pub trait Visit {
     /// A piece that could not be decoded: a whole record, a line, a frame or a data point. `piece`
     /// begins where the trouble does, for a short prefix in the log.
     fn skipped(&mut self, reason: Reason, piece: &[u8]);
+
+    /// Whether the rest of the record is of no interest any more.
+    fn is_over(&self) -> bool {
+        false
+    }
 }

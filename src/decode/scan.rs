@@ -6,6 +6,11 @@ use std::borrow::Cow;
 
 /// Nesting of values that nobody looks into.
 const DEPTH_MAX: u32 = 64;
+/// The same within a line: CloudWatch's data points nest two deep. What is nested without end is
+/// scanned once for each object it opens at the beginning of a line, up to this depth.
+const LINE_DEPTH_MAX: u32 = 4;
+/// How far an object may go on behind its first line feed. CloudWatch's data points are far shorter.
+const LINE_REACH_BYTES: usize = 64 << 10;
 
 const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
@@ -52,6 +57,11 @@ pub(super) struct Cursor<'a> {
     /// The bytes once more, if all of them are UTF-8: strings need not be checked one by one then.
     text: Option<&'a str>,
     at: usize,
+    depth_max: u32,
+    /// How far an object may go on behind its first line feed.
+    reach_bytes: usize,
+    /// Where an object that has met a line feed has to end.
+    until: usize,
     /// Where a string was met that is not UTF-8 or has half a surrogate pair.
     pub(super) garbled: Option<usize>,
 }
@@ -59,12 +69,32 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// A cursor that checks each string when it meets it.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, text: None, at: 0, garbled: None }
+        Self {
+            bytes,
+            text: None,
+            at: 0,
+            depth_max: DEPTH_MAX,
+            reach_bytes: usize::MAX,
+            until: usize::MAX,
+            garbled: None,
+        }
     }
 
-    /// A cursor that checks all strings at once.
-    pub(super) fn checked(bytes: &'a [u8]) -> Self {
-        Self { text: std::str::from_utf8(bytes).ok(), ..Self::new(bytes) }
+    /// A cursor for lines: it checks all strings at once, and bounds what a line can cost.
+    pub(super) fn lines(bytes: &'a [u8]) -> Self {
+        Self {
+            text: std::str::from_utf8(bytes).ok(),
+            depth_max: LINE_DEPTH_MAX,
+            reach_bytes: LINE_REACH_BYTES,
+            ..Self::new(bytes)
+        }
+    }
+
+    /// Stands before an object that has nothing to do with what was read before.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        self.garbled = None;
+        self.until = usize::MAX;
     }
 
     pub(super) fn at(&self) -> usize {
@@ -88,7 +118,10 @@ impl<'a> Cursor<'a> {
     /// Passes whitespace.
     #[inline]
     pub(super) fn blank(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
+            if byte == b'\n' && self.until == usize::MAX {
+                self.until = self.at.saturating_add(self.reach_bytes);
+            }
             self.at += 1;
         }
     }
@@ -118,6 +151,9 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool, Broken> {
         self.blank();
+        if self.at > self.until {
+            return Err(Broken("an object that goes on over too many lines"));
+        }
         match self.peek() {
             Some(b',') => {
                 self.at += 1;
@@ -281,7 +317,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_nested(&mut self, depth: u32) -> Result<(), Broken> {
-        if depth > DEPTH_MAX {
+        if depth > self.depth_max {
             return Err(Broken("nested too deep"));
         }
         match self.peek() {
@@ -400,28 +436,9 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_correctly() {
-        for text in [
-            "0",
-            "-0",
-            "0.0",
-            "5.0",
-            "8.77130197E8",
-            "1e22",
-            "1e23",
-            "9007199254740993",
-            "0.1",
-            "123456789012345678901234567890",
-            "4.9e-324",
-            "1e-400",
-            "1.7976931348623157e308",
-            "0.3",
-            "2.2250738585072011e-308",
-            "1E+2",
-            "1e00000000000000000000001",
-            "-1.5e-7",
-            "18446744073709551616.5",
-            "0.000000000000000000000000000001",
-        ] {
+        let texts = "0 -0 0.0 5.0 8.77130197E8 1e22 1e23 9007199254740993 0.1 123456789012345678901234567890 \
+                     4.9e-324 1e-400 1.7976931348623157e308 0.3 2.2250738585072011e-308 1E+2 1e00000000000000000000001 -1.5e-7 18446744073709551616.5 0.000000000000000000000000000001";
+        for text in texts.split(' ') {
             let expected: f64 = text.parse().unwrap();
             let read = Cursor::new(text.as_bytes()).number().unwrap();
             assert_eq!(read.to_bits(), expected.to_bits(), "{text}");
@@ -455,6 +472,18 @@ mod tests {
             let deep = Cursor::new(nested(65).as_bytes()).skip();
             assert_eq!(deep, Err(Broken("nested too deep")));
             assert!(Cursor::new(open.repeat(1_000_000).as_bytes()).skip().is_err());
+        }
+    }
+    #[test]
+    fn a_line_nests_less_and_goes_on_for_less() {
+        for (bytes, wanted) in [
+            ("[[[[1]]]]".to_owned(), true),
+            ("[[[[[1]]]]]".to_owned(), false),
+            (format!("[1{},2]", " ".repeat(LINE_REACH_BYTES * 2)), true),
+            (format!("[1\n{},2]", " ".repeat(LINE_REACH_BYTES / 2)), true),
+            (format!("[1\n{},2]", " ".repeat(LINE_REACH_BYTES)), false),
+        ] {
+            assert_eq!(Cursor::lines(bytes.as_bytes()).skip().is_ok(), wanted);
         }
     }
 }

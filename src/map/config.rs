@@ -19,6 +19,17 @@ pub enum Naming {
     Otel,
 }
 
+impl Naming {
+    /// The `job` label where the configuration says nothing of it; none if it follows the namespace.
+    #[must_use]
+    pub const fn job(self) -> Option<&'static str> {
+        match self {
+            Self::CloudwatchExporter => None,
+            Self::Yace | Self::Telegraf | Self::Otel => Some("cloudwatch"),
+        }
+    }
+}
+
 /// Which end of its period a sample carries as its timestamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,8 +130,10 @@ pub struct Config {
     pub statistics: Statistics,
     /// Exceptions to that.
     pub statistics_rules: Vec<StatisticsRule>,
-    /// The `job` label; none if empty.
-    pub job: String,
+    /// The `job` label; no label if empty. Not given: `cloudwatch`, and in the `cloudwatch_exporter`
+    /// dialect the namespace, as there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// Memory for the series of known metrics.
     #[serde(serialize_with = "crate::units::show_bytes")]
     pub series_cache: u64,
@@ -133,7 +146,7 @@ impl Default for Config {
             timestamp: Timestamp::default(),
             statistics: Statistics::ALL,
             statistics_rules: Vec::new(),
-            job: "cloudwatch".to_owned(),
+            job: None,
             series_cache: 48 << 20,
         }
     }

@@ -7,8 +7,9 @@
 //! too. Dimensions whose names need no sanitising choose first, then the others in the order of
 //! their names, so that the order in a record does not matter. Extra labels of a request give way
 //! in the same manner with the prefix `attribute_`; a dimension gives way to them. After
-//! relabelling, names are made legal if they are not, and a label without value or with a name in
-//! `__` (other than `__name__`) goes, as in Prometheus.
+//! relabelling, names are made legal if they are not (legal ones keep theirs, the others give way in
+//! the order of their names), and a label without value or with a name in `__` (other than
+//! `__name__`) goes, as in Prometheus. A series without a name goes, too.
 
 use super::config::{Config, Naming};
 use super::naming;
@@ -25,7 +26,8 @@ pub(super) type Label = (String, String);
 pub enum Conflict {
     /// A dimension or extra label has the name of a fixed label, or one in `__`: renamed.
     Reserved,
-    /// Two dimensions have the same label after sanitising: the second renamed.
+    /// Two dimensions have the same label, or two statistics the same name, after sanitising: the
+    /// second renamed.
     Duplicate,
     /// A metric name was illegal after relabelling: sanitised.
     IllegalMetricName,
@@ -33,16 +35,19 @@ pub enum Conflict {
     IllegalLabelName,
     /// An identity is longer than any that CloudWatch allows: no series is made of it.
     TooLong,
+    /// Relabelling took a series' name: the series is dropped.
+    NoName,
 }
 
 impl Conflict {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Reserved,
         Self::Duplicate,
         Self::IllegalMetricName,
         Self::IllegalLabelName,
         Self::TooLong,
+        Self::NoName,
     ];
 
     /// The `conflict` label of `sluicegate_label_conflicts_total`.
@@ -54,6 +59,7 @@ impl Conflict {
             Self::IllegalMetricName => "illegal_metric_name",
             Self::IllegalLabelName => "illegal_label_name",
             Self::TooLong => "too_long",
+            Self::NoName => "no_name",
         }
     }
 }
@@ -114,10 +120,9 @@ pub(super) fn of_identity(
             set("MetricName", reading.metric);
         }
     }
-    if config.job.is_empty() {
-        set("job", &naming::job(config.naming, reading.namespace));
-    } else {
-        set("job", &config.job);
+    match &config.job {
+        Some(job) => set("job", job),
+        None => set("job", &naming::job(config.naming, reading.namespace)),
     }
 
     let mut names = Names { fixed: fixed(config.naming), suffixes: Vec::new() };
@@ -195,36 +200,28 @@ impl Names {
 /// False if there is no name, and so no series.
 pub(super) fn finish(labels: &mut Vec<Label>, conflicts: &mut Conflicts) -> bool {
     labels.retain(|(name, value)| !value.is_empty() && (name == NAME || !name.starts_with("__")));
-    let mut has_name = false;
-    let mut names_changed = false;
-    for (name, value) in labels.iter_mut() {
-        if name == NAME {
-            has_name = true;
-            if !naming::is_metric(value) {
-                *value = naming::metric(value);
-                conflicts.count(Conflict::IllegalMetricName);
-            }
-        } else if !naming::is_label(name) {
-            let legal = naming::label(name);
-            // `__` in front is Prometheus's own.
-            let shown = legal.trim_start_matches('_');
-            *name = if legal.len() - shown.len() > 1 { format!("_{shown}") } else { legal };
-            conflicts.count(Conflict::IllegalLabelName);
-            names_changed = true;
-        }
+    let Some((_, metric)) = labels.iter_mut().find(|(name, _)| name == NAME) else {
+        conflicts.count(Conflict::NoName);
+        return false;
+    };
+    if !naming::is_metric(metric) {
+        *metric = naming::metric(metric);
+        conflicts.count(Conflict::IllegalMetricName);
+    }
+    let mut illegal: Vec<Label> =
+        labels.extract_if(.., |(name, _)| !naming::is_label(name)).collect();
+    illegal.sort_unstable();
+    let mut names = Names { fixed: &[], suffixes: Vec::new() };
+    for (name, value) in illegal {
+        let legal = naming::label(&name);
+        // `__` in front is Prometheus's own.
+        let shown = legal.trim_start_matches('_');
+        let legal = if legal.len() - shown.len() > 1 { format!("_{shown}") } else { legal };
+        labels.push((names.free(labels, legal), value));
+        conflicts.count(Conflict::IllegalLabelName);
     }
     labels.sort_unstable();
-    if names_changed {
-        let mut names = Names { fixed: &[], suffixes: Vec::new() };
-        let mut unique: Vec<Label> = Vec::with_capacity(labels.len());
-        for (name, value) in labels.drain(..) {
-            let name = names.free(&unique, name);
-            unique.push((name, value));
-        }
-        unique.sort_unstable();
-        *labels = unique;
-    }
-    has_name
+    true
 }
 
 #[cfg(test)]
@@ -262,7 +259,7 @@ mod tests {
             max: None,
             extended: &[],
         };
-        let config = Config { naming, job: "j".to_owned(), ..Config::default() };
+        let config = Config { naming, job: Some("j".to_owned()), ..Config::default() };
         let mut conflicts = Conflicts::default();
         let mut labels = of_identity(&config, &reading, &owned(extra), &mut conflicts);
         labels.sort_unstable();
@@ -385,15 +382,31 @@ mod tests {
         ]);
         assert!(finish(&mut labels, &mut conflicts));
         let wanted = owned(&[
-            ("_", "2"),
-            ("_1a", "4"),
-            ("_1a_2", "6"),
-            ("__2", "3"),
+            ("_", "3"),
+            ("_1a", "6"),
+            ("_1a_2", "4"),
+            ("__2", "2"),
             ("__name__", "_1_"),
             ("z", "1"),
         ]);
         assert_eq!(labels, wanted);
         assert_eq!(counted(&conflicts), [("illegal_metric_name", 1), ("illegal_label_name", 3)]);
-        assert!(!finish(&mut owned(&[("a", "b"), ("__name__", "")]), &mut conflicts));
+        let mut nameless = Conflicts::default();
+        assert!(!finish(&mut owned(&[("a", "b"), ("__name__", "")]), &mut nameless));
+        assert_eq!(counted(&nameless), [("no_name", 1)]);
+    }
+
+    #[test]
+    fn values_do_not_decide_which_label_gets_a_name() {
+        for (one, two) in [("1", "2"), ("2", "1")] {
+            let given = [("a.b", one), ("a_b", "x"), ("a-b", two), ("__name__", "m")];
+            let wanted = owned(&[("__name__", "m"), ("a_b", "x"), ("a_b_2", two), ("a_b_3", one)]);
+            let mut reversed = owned(&given);
+            reversed.reverse();
+            for mut labels in [owned(&given), reversed] {
+                assert!(finish(&mut labels, &mut Conflicts::default()));
+                assert_eq!(labels, wanted);
+            }
+        }
     }
 }

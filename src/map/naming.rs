@@ -96,11 +96,11 @@ pub(super) fn dimension(naming: Naming, name: &str) -> String {
     if is_label(&text) { text } else { label(&text) }
 }
 
-/// The `job` label where the configuration leaves it empty.
+/// The `job` label where the configuration says nothing of it.
 pub(super) fn job(naming: Naming, namespace: &str) -> String {
-    match naming {
-        Naming::CloudwatchExporter => cloudwatch_exporter::job(namespace),
-        Naming::Yace | Naming::Telegraf | Naming::Otel => String::new(),
+    match naming.job() {
+        Some(job) => job.to_owned(),
+        None => cloudwatch_exporter::job(namespace),
     }
 }
 
@@ -169,6 +169,12 @@ mod tests {
                 Naming::Otel,
                 Statistic::Extended("IQM"),
                 "amazonaws_com_AWS_EC2_CPUUtilization_percent_IQM",
+                None,
+            ),
+            (
+                Naming::Otel,
+                Statistic::Extended("TM(:90%)"),
+                "amazonaws_com_AWS_EC2_CPUUtilization_percent_TM_:90_percent",
                 None,
             ),
             (

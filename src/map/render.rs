@@ -1,9 +1,11 @@
 //! The making of an identity: every series that every destination gets of it.
 
+use std::collections::HashSet;
+
 use super::config::Plan;
 use super::encode::{Draft, Hashes, pack};
 use super::labels::{self, Conflict, Conflicts, Label, NAME};
-use super::naming::{Statistic, Stem};
+use super::naming::{Named, Statistic, Stem};
 use super::{relabel, statistics};
 use crate::decode::Reading;
 use crate::sample::{Family, Identity, SeriesSet, slot};
@@ -43,8 +45,8 @@ pub(super) fn identity(
     let mut drafts: Vec<Vec<Option<Draft>>> =
         plan.outlets.iter().map(|_| Vec::with_capacity(wanted.len())).collect();
     let mut families = Vec::new();
-    for statistic in wanted {
-        let labels = statistic.and_then(|statistic| relabelled(plan, &stem, statistic, &shared));
+    for named in all_named(&stem, &wanted, conflicts) {
+        let labels = named.and_then(|named| relabelled(plan, named, &shared));
         for (destination, (outlet, drafts)) in plan.outlets.iter().zip(&mut drafts).enumerate() {
             let draft = labels.as_ref().and_then(|labels| {
                 let mut labels = labels.clone();
@@ -91,14 +93,39 @@ fn wanted_statistics<'a>(plan: &Plan, reading: &'a Reading<'_>) -> Vec<Option<St
     plain.into_iter().chain(extended).collect()
 }
 
-/// A series' labels after the global rules, with the external labels that it lacks.
-fn relabelled(
-    plan: &Plan,
+/// By slot: the name. Further statistics whose names become one give way in the order of their own
+/// names, lest one takes the other's values. (Quantiles of one value are one statistic.)
+fn all_named(
     stem: &Stem,
-    statistic: Statistic<'_>,
-    shared: &[Label],
-) -> Option<Vec<Label>> {
-    let named = stem.named(statistic);
+    wanted: &[Option<Statistic<'_>>],
+    conflicts: &mut Conflicts,
+) -> Vec<Option<Named>> {
+    let mut names: Vec<_> =
+        wanted.iter().map(|wanted| wanted.map(|statistic| stem.named(statistic))).collect();
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut extended = Vec::new();
+    for (named, wanted) in names.iter_mut().zip(wanted) {
+        match (named, wanted) {
+            (Some(named), Some(Statistic::Extended(own))) => extended.push((*own, named)),
+            (Some(named), Some(_)) => _ = taken.insert(named.name.clone()),
+            _ => {}
+        }
+    }
+    extended.retain(|(_, named)| named.quantile.is_none());
+    extended.sort_by_key(|(own, _)| *own);
+    for (_, named) in extended {
+        if taken.contains(&named.name) {
+            conflicts.count(Conflict::Duplicate);
+            let free = (2..).map(|number| format!("{}_{number}", named.name));
+            named.name = free.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
+        }
+        taken.insert(named.name.clone());
+    }
+    names
+}
+
+/// A series' labels after the global rules, with the external labels that it lacks.
+fn relabelled(plan: &Plan, named: Named, shared: &[Label]) -> Option<Vec<Label>> {
     let mut labels = Vec::with_capacity(shared.len() + plan.external_labels.len() + 2);
     labels.push((NAME.to_owned(), named.name));
     labels.extend(named.quantile.map(|quantile| ("quantile".to_owned(), quantile)));

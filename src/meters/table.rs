@@ -78,7 +78,7 @@ metrics! {
     SERIES_CACHE_IDENTITIES = "sluicegate_series_cache_identities", Kind::Gauge, [],
         "Cached identities (one per CloudWatch metric).";
     LABEL_CONFLICTS = "sluicegate_label_conflicts_total", Kind::Counter, ["conflict"],
-        "Labels renamed or dropped while series were made, by kind of conflict.";
+        "Labels renamed or dropped, and series not made, by kind of conflict.";
     SAMPLES_SUPERSEDED = "sluicegate_samples_superseded_total", Kind::Counter, ["destination"],
         "Samples replaced by a later one of the same series and timestamp in the same request.";
 

@@ -23,8 +23,8 @@ use crate::sample::Batch;
 const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Memory that all idle benches may keep.
 const IDLE_BYTES_MAX: usize = 16 << 20;
-/// Readings between two looks at the budget within one record.
-const READINGS_PER_CHARGE: u32 = 256;
+/// Readings and skipped pieces between two looks at the budget and the clock within one record.
+const PIECES_PER_LOOK: u32 = 256;
 
 /// A read body.
 pub(super) struct Job {
@@ -249,7 +249,16 @@ fn decode(
     }
     held_bytes += (envelope.records.capacity() * size_of::<Data<'_>>()) as u64;
     let skips = Skips::default();
-    let mut visitor = Visitor { mapping, permit, held_bytes, skips, uncharged: 0, no_room: false };
+    let mut visitor = Visitor {
+        mapping,
+        permit,
+        held_bytes,
+        skips,
+        deadline: terms.deadline,
+        unlooked: 0,
+        no_room: false,
+        late: false,
+    };
     for data in &envelope.records {
         let text_bytes = match data {
             Data::Plain(text) | Data::Escaped(text) => text.len(),
@@ -263,8 +272,7 @@ fn decode(
                 Err(reason) => visitor.skipped(reason, &[]),
             }
         }
-        let late = terms.deadline <= Instant::now();
-        if visitor.no_room || late {
+        if visitor.no_room || visitor.late || terms.deadline <= Instant::now() {
             let why = if visitor.no_room { Undecoded::NoRoom } else { Undecoded::Late };
             let batch_bytes = visitor.mapping.bytes();
             return Err(Failed { why, batch_bytes, permit: visitor.permit });
@@ -301,32 +309,51 @@ struct Visitor<'a> {
     /// Everything but the mapping.
     held_bytes: u64,
     skips: Skips,
-    uncharged: u32,
+    deadline: Instant,
+    /// Pieces since the budget and the clock were last looked at.
+    unlooked: u32,
     no_room: bool,
+    late: bool,
 }
 
 impl Visitor<'_> {
     fn charge(&mut self) {
-        self.uncharged = 0;
         let bytes = self.held_bytes.saturating_add(self.mapping.bytes());
         self.no_room = self.no_room || !cover(&mut self.permit, bytes);
+    }
+
+    /// A record may be as large as the body: what it grows to and how long it takes is bounded
+    /// within it, too.
+    #[inline]
+    fn look(&mut self) {
+        self.unlooked += 1;
+        if self.unlooked >= PIECES_PER_LOOK {
+            self.unlooked = 0;
+            self.charge();
+            self.late = self.late || self.deadline <= Instant::now();
+        }
     }
 }
 
 impl Visit for Visitor<'_> {
     fn reading(&mut self, reading: &Reading<'_>) {
-        // A record may be as large as the body: what it grows to is bounded within it, too.
-        if self.no_room {
+        if self.is_over() {
             return;
         }
         self.mapping.reading(reading);
-        self.uncharged += 1;
-        if self.uncharged == READINGS_PER_CHARGE {
-            self.charge();
-        }
+        self.look();
     }
 
     fn skipped(&mut self, reason: Reason, piece: &[u8]) {
+        if self.is_over() {
+            return;
+        }
         self.skips.note(reason, piece);
+        self.look();
+    }
+
+    #[inline]
+    fn is_over(&self) -> bool {
+        self.no_room || self.late
     }
 }

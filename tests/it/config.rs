@@ -106,6 +106,12 @@ fn the_effective_configuration_reads_back_as_itself() {
          \x20 authorization: { credentials_file: /c }\n\
          \x20 bad_request: isolate\n\
          log: { level: 'info,sluicegate=debug', format: text }\n",
+        "server: { access_keys: [{ key_file: /k }] }\n\
+         cloudwatch: { naming: cloudwatch_exporter }\n\
+         remote_write: [{ url: 'http://one.example/write' }]\n",
+        "server: { access_keys: [{ key_file: /k }] }\n\
+         cloudwatch: { naming: cloudwatch_exporter, job: '' }\n\
+         remote_write: [{ url: 'http://one.example/write' }]\n",
     ] {
         let Loaded { config, .. } = read(text).unwrap_or_else(|faults| panic!("{faults}"));
         let shown = config.to_yaml();

@@ -111,3 +111,40 @@ fn units_agree_with_json() {
         assert!(rendered[0].contains(&format!("{name:?}")), "{code}: {rendered:?}");
     }
 }
+
+/// Objects that are opened line by line and never closed are scanned a bounded number of times, and
+/// a visitor that has had enough ends the reading.
+#[test]
+fn lines_without_end_cost_a_bounded_multiple_of_their_length() {
+    struct Few(u32);
+    impl Visit for Few {
+        fn reading(&mut self, _: &Reading<'_>) {
+            self.0 += 1;
+        }
+        fn skipped(&mut self, reason: Reason, _: &[u8]) {
+            assert_eq!(reason, Reason::Json);
+            self.0 += 1;
+        }
+        fn is_over(&self) -> bool {
+            self.0 == 3
+        }
+    }
+    let line = format!("{{\"p\":[0{}],\"x\":\n", ",0".repeat(1_000));
+    let good =
+        "{\"namespace\":\"N\",\"metric_name\":\"M\",\"timestamp\":60000,\"value\":{\"sum\":1}}\n";
+    let record = format!("{}{good}", line.repeat(100));
+    let rendered = render(record.as_bytes());
+    assert_eq!(rendered.len(), 101);
+    assert_eq!(rendered[99..], ["skipped json", "json / N M [] \"\" 60000+60000 sum=1.0"]);
+
+    let mut few = Few(0);
+    decode::record(record.as_bytes(), &mut few);
+    assert_eq!(few.0, 3);
+    let mut few = Few(0);
+    decode::record(good.repeat(9).as_bytes(), &mut few);
+    assert_eq!(few.0, 3);
+    let frame = crate::decode_oracle::framed(&crate::decode_oracle::sample("{Count}"));
+    let mut few = Few(0);
+    decode::record(&frame.repeat(9), &mut few);
+    assert_eq!(few.0, 3);
+}

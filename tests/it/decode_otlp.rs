@@ -154,7 +154,8 @@ fn identities_decide_the_version() {
 fn times_are_checked() {
     for (start, end, expected) in [
         (0, 2 * START_NS, "skipped timestamp"),
-        (START_NS, 0, "skipped timestamp"),
+        (0, 0, "skipped timestamp"),
+        (START_NS, 0, "60000+60000"),
         (START_NS, START_NS - 1, "skipped timestamp"),
         (START_NS + 999_999, START_NS + 999_999, "60000+0"),
     ] {
@@ -162,6 +163,8 @@ fn times_are_checked() {
         let rendered = render(&record(&[], &[summary(&point)]));
         assert!(rendered[0].contains(expected), "{rendered:?}");
     }
+    let rendered = render(&record(&[], &[summary(&[names(), fixed(2, START_NS)].concat())]));
+    assert!(rendered[0].contains("60000+60000"), "{rendered:?}");
 }
 
 #[test]

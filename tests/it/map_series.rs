@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sluicegate::decode::Format;
 use sluicegate::map::{
-    Config, Mapper, Naming, Outlet, Plan, Statistics, StatisticsRule, Timestamp,
+    Config, Mapper, Naming, Outlet, Plan, Statistics, StatisticsRule, Timestamp, relabel,
 };
 use sluicegate::sample::NORMAL_NAN;
 
@@ -39,7 +39,7 @@ fn a_point_becomes_a_sample_per_statistic() {
 
 #[test]
 fn quantiles_are_labels_in_the_otel_dialect() {
-    let config = Config { naming: Naming::Otel, job: String::new(), ..Config::default() };
+    let config = Config { naming: Naming::Otel, job: Some(String::new()), ..Config::default() };
     let mut point = Point::new("i-1", 0);
     point.dimensions.push(("quantile".to_owned(), "q".to_owned()));
     point.extended = vec![("p99.9".to_owned(), 1.9)];
@@ -56,6 +56,78 @@ fn quantiles_are_labels_in_the_otel_dialect() {
         format!("{name}{{{first},quantile=\"1\",{last}}} 2 0"),
     ];
     assert_eq!(texts(&mapper(config, &[4]), &[point]), wanted);
+}
+
+#[test]
+fn the_job_is_what_is_said_or_the_dialects_own() {
+    for (naming, job, wanted) in [
+        (Naming::Yace, None, Some("cloudwatch")),
+        (Naming::Telegraf, None, Some("cloudwatch")),
+        (Naming::Otel, None, Some("cloudwatch")),
+        (Naming::CloudwatchExporter, None, Some("aws_ec2")),
+        (Naming::CloudwatchExporter, Some("cloudwatch"), Some("cloudwatch")),
+        (Naming::CloudwatchExporter, Some(""), None),
+        (Naming::Yace, Some("x"), Some("x")),
+        (Naming::Yace, Some(""), None),
+    ] {
+        let config = Config { naming, job: job.map(str::to_owned), ..Config::default() };
+        let found = samples(&map(&mapper(config, &[1]), &[Point::new("i-1", 0)]).batch, 0);
+        assert_eq!(found.len(), 5);
+        for (text, ..) in found {
+            let found = text.split_once("job=\"").map(|(_, rest)| rest.split('"').next().unwrap());
+            assert_eq!(found, wanted, "{naming:?} {job:?}");
+        }
+    }
+}
+
+#[test]
+fn statistics_that_are_called_alike_stay_apart() {
+    for (naming, first, second) in [
+        (Naming::Yace, "tm__90_", "sum_2"),
+        (Naming::CloudwatchExporter, "tm_:90_", "sum_2"),
+        (Naming::Telegraf, "TM_:90", "Sum"),
+        (Naming::Otel, "TM_:90", "Sum"),
+    ] {
+        let mapper = mapper(Config { naming, ..Config::default() }, &[1]);
+        let mut point = Point::new("i-1", 0);
+        let names = ["TM(:90)", "TM(.90)", "TM(:90%)", "Sum", "TM.:90."];
+        point.extended = names.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
+        let mapped = map(&mapper, &[point.clone()]);
+        assert_eq!((&mapped.samples[..], &mapped.superseded[..]), (&[10][..], &[0][..]));
+        let conflicts: Vec<_> = mapped.conflicts.iter().map(|(c, _)| c.name()).collect();
+        assert_eq!(conflicts, ["duplicate"], "{naming:?}");
+        let series = |batch| {
+            let mut all: Vec<_> = samples(batch, 0).into_iter().map(|(text, ..)| text).collect();
+            all.sort_unstable();
+            all
+        };
+        let found = series(&mapped.batch);
+        for suffix in [first, second] {
+            let end = format!("_{suffix}{{");
+            assert!(found.iter().any(|text| text.contains(&end)), "{end} {found:#?}");
+        }
+        // Whatever their order.
+        point.extended.reverse();
+        assert_eq!(series(&map(&mapper, &[point]).batch), found);
+    }
+}
+
+#[test]
+fn a_series_whose_name_relabelling_takes_is_counted() {
+    let rule = relabel::Draft {
+        action: Some("labeldrop".to_owned()),
+        regex: Some("__name__".to_owned()),
+        ..relabel::Draft::default()
+    };
+    let mapper = Mapper::new(Plan {
+        config: Config::default(),
+        external_labels: Vec::new(),
+        relabel: vec![rule.build().unwrap()],
+        outlets: vec![Outlet { lanes: 1, write_relabel: Vec::new() }],
+    });
+    let mapped = map(&mapper, &[Point::new("i-1", 0)]);
+    let conflicts: Vec<_> = mapped.conflicts.iter().map(|(c, n)| (c.name(), *n)).collect();
+    assert_eq!((conflicts, &mapped.samples[..]), (vec![("no_name", 5)], &[0][..]));
 }
 
 #[test]

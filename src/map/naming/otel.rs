@@ -26,7 +26,7 @@ pub(super) fn stem(namespace: &str, metric: &str, unit: &str) -> String {
 }
 
 /// `_sum` and `_count`; minimum, maximum and percentiles are quantiles. The original has neither
-/// the average nor other statistics: `_average`, `_IQM`, `_TM_10_:90`. (`p100` is the maximum and
+/// the average nor other statistics: `_average`, `_IQM`, `_TM_10_percent:90_percent`. (`p100` is the maximum and
 /// `p0` the minimum: one series, as CloudWatch defines them and the original has it.)
 pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> (String, Option<String>) {
     let suffixed = |suffix: &str| (format!("{stem}_{suffix}"), None);
@@ -38,7 +38,10 @@ pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> (String, Option<Stri
         Statistic::Maximum => (stem.to_owned(), Some("1".to_owned())),
         Statistic::Extended(name) => match quantile(name) {
             Some(quantile) => (stem.to_owned(), Some(quantile)),
-            None => suffixed(&tokens(name).collect::<Vec<_>>().join("_")),
+            None => {
+                let name = name.replace('%', "_percent");
+                suffixed(&tokens(&name).collect::<Vec<_>>().join("_"))
+            }
         },
     }
 }

@@ -9,7 +9,8 @@ pub(super) fn stem(namespace: &str, metric: &str) -> String {
 }
 
 /// `<measurement>_<field>`. The original has no average: `_average`. Further statistics are fields
-/// under their own names, case kept, as its code has it.
+/// under their own names, case kept, as its code has it; what is illegal in them does not touch the
+/// measurement, which all fields share.
 pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> String {
     let field = match statistic {
         Statistic::Sum => "sum",
@@ -17,10 +18,20 @@ pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> String {
         Statistic::Maximum => "max",
         Statistic::SampleCount => "count",
         Statistic::Average => "average",
-        Statistic::Extended(name) => name,
+        Statistic::Extended(name) => &extended(name),
     };
     let name = format!("{stem}_{field}");
     if is_metric(&name) { name } else { sanitised(&name, true) }
+}
+
+/// `%` is spelled out: `TM(:90)` and `TM(:90%)` are two statistics.
+fn extended(name: &str) -> String {
+    let name = name.replace('%', "_percent");
+    if name.chars().all(|c| is_legal_char(c, true)) {
+        return name;
+    }
+    let legal = |c| if is_legal_char(c, true) { c } else { '_' };
+    name.chars().map(legal).collect::<String>().trim_matches('_').to_owned()
 }
 
 /// The dimension's own name.
@@ -53,7 +64,16 @@ mod tests {
         ] {
             assert_eq!(name(&stem(namespace, metric), Statistic::Sum), wanted);
         }
-        assert_eq!(name("a", Statistic::Extended("TM(10%:90%)")), "a_TM_10_:90");
+        for (stem, statistic, wanted) in [
+            ("a", "TM(10%:90%)", "a_TM_10_percent:90_percent"),
+            ("a", "TM(:90%)", "a_TM_:90_percent"),
+            ("a", "TM(:90)", "a_TM_:90"),
+            ("_aws_x_y", "p99.9", "_aws_x_y_p99_9"),
+            ("_aws_x_y", "IQM", "_aws_x_y_IQM"),
+            ("_aws_x_y z", "p99.9", "aws_x_y_z_p99_9"),
+        ] {
+            assert_eq!(name(stem, Statistic::Extended(statistic)), wanted);
+        }
         assert_eq!(dimension("_Load Balancer "), "Load_Balancer");
         assert_eq!(dimension("LoadBalancer"), "LoadBalancer");
     }

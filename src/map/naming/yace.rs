@@ -60,7 +60,7 @@ fn snake(text: &str) -> String {
         } else if is_separator(c) {
             snake.push('_');
         } else {
-            if c.is_uppercase() && (previous.is_lowercase() || previous.is_numeric()) {
+            if c.is_uppercase() && (previous.is_lowercase() || previous.is_ascii_digit()) {
                 snake.push('_');
             }
             snake.push(lower_char(c));
@@ -83,6 +83,7 @@ mod tests {
             ("bytes-In@rate=<x>", "bytes_in_rate__x_"),
             ("TM(2%:98%)", "tm_2_percent_98_percent_"),
             ("a__B", "a__b"),
+            ("½B", "½b"),
             ("“q", "_q"),
         ] {
             assert_eq!(snake(text), wanted, "{text}");
