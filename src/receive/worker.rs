@@ -22,7 +22,7 @@ use crate::sample::Batch;
 /// Bodies up to this length are decoded where they were read: handing them over would cost more.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Memory that all idle benches may keep.
-const IDLE_BYTES_MAX: usize = 16 << 20;
+const IDLE_BYTES_MAX: usize = 8 << 20;
 /// Readings and skipped pieces between two looks at the budget and the clock within one record.
 const PIECES_PER_LOOK: u32 = 256;
 
