@@ -319,8 +319,9 @@ impl<'a> Section<'a> {
         key: &'static str,
         read: impl FnOnce(&Section<'a>) -> T,
     ) -> Option<T> {
+        let node = self.find(key).filter(|node| !matches!(node.value, Value::Null));
         self.needs_value(key);
-        let node = self.find(key).filter(|node| !matches!(node.value, Value::Null))?;
+        let node = node?;
         Some(read_section(self.reader, &self.at(key), Some(node), self.verbatim, read))
     }
 
