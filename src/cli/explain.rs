@@ -93,7 +93,7 @@ fn plan(file: Option<PathBuf>) -> Result<(Plan, Vec<String>), Faults> {
     let configured = file.is_some()
         || ["SLUICEGATE_CONFIG", "SLUICEGATE_CONFIG_CONTENT", "SLUICEGATE_REMOTE_WRITE_URL"]
             .iter()
-            .any(|name| environment(name).is_some());
+            .any(|name| environment(name).is_some_and(|value| !value.trim().is_empty()));
     if !configured {
         let outlets = vec![Outlet { lanes: 1, write_relabel: Vec::new() }];
         let config = map::Config::default();

@@ -11,19 +11,23 @@ const KINDS: [&str; 5] =
 
 /// Reads whichever is there; an AMP URL (of region `amp`) implies `sigv4`.
 pub(super) fn read(section: &Section<'_>, amp: Option<&str>, url: Option<&Url>) -> Option<Auth> {
-    let said: Vec<&str> = KINDS.into_iter().filter(|kind| section.says(kind)).collect();
+    let said: Vec<&str> = KINDS.into_iter().filter(|kind| section.holds(kind)).collect();
     if let [_, second, ..] = said.as_slice() {
         let list = said.join(", ");
         section.fault(second, format!("one way of authentication at most (found {list})"));
     }
+    // An empty `sigv4:` means all its defaults; the other two have none.
     let sigv4 = section.optional("sigv4", |sigv4| read_sigv4(sigv4, amp, url)).flatten();
-    let basic_auth = section.optional("basic_auth", read_basic_auth).flatten();
-    let authorization = section.optional("authorization", read_authorization).flatten();
+    let basic_auth = section.block("basic_auth", read_basic_auth).flatten();
+    let authorization = section.block("authorization", read_authorization).flatten();
     let token = section.secret("bearer_token").map(SecretSource::Inline);
     let token = token.or(section.file("bearer_token_file").map(SecretSource::File));
     let bearer =
         token.map(|credentials| Auth::Authorization { scheme: "Bearer".to_owned(), credentials });
     let chosen = sigv4.or(basic_auth).or(authorization).or(bearer);
+    if let Some(kind) = said.first().filter(|_| chosen.is_none() && section.reader.is_faultless()) {
+        section.fault(kind, "cannot be used");
+    }
     match amp {
         Some(region) if said.is_empty() => Some(Auth::Sigv4(Sigv4 {
             region: region.to_owned(),
@@ -60,7 +64,7 @@ fn read_sigv4(sigv4: &Section<'_>, amp: Option<&str>, url: Option<&Url>) -> Opti
         .or_else(|| environment("AWS_REGION"))
         .or_else(|| environment("AWS_DEFAULT_REGION"));
     // Without a URL there is a greater fault to report.
-    if region.is_none() && url.is_some() && !sigv4.says("region") {
+    if region.is_none() && url.is_some() && !sigv4.holds("region") {
         let message = "needs a region: the URL is none of AMP's, and AWS_REGION is not set";
         sigv4.reader.fault(&sigv4.path, message);
     }
@@ -77,16 +81,15 @@ fn read_sigv4(sigv4: &Section<'_>, amp: Option<&str>, url: Option<&Url>) -> Opti
     for (one, other) in
         [("access_key", "secret_key"), ("secret_key", "access_key"), ("external_id", "role_arn")]
     {
-        if sigv4.says(one) && !sigv4.says(other) {
+        if sigv4.says(one) && !sigv4.holds(other) {
             sigv4.fault(one, format!("needs {other} beside it"));
         }
     }
     if config.role_arn.as_deref().is_some_and(|arn| !arn.starts_with("arn:")) {
         sigv4.fault("role_arn", "is no ARN (expected arn:aws:iam::<account>:role/<name>)");
     }
-    if sigv4.bool("use_fips_sts_endpoint") == Some(true) {
-        sigv4.fault("use_fips_sts_endpoint", "is not supported (expected sts_endpoint)");
-    }
+    let expected = "false: `true` is not supported; sts_endpoint can name a FIPS endpoint";
+    sigv4.unlisted("use_fips_sts_endpoint", expected, |text| text == "false");
     (!config.region.is_empty()).then_some(Auth::Sigv4(config))
 }
 
@@ -100,7 +103,7 @@ fn sts_endpoint(sigv4: &Section<'_>) -> Option<String> {
 
 fn read_basic_auth(basic: &Section<'_>) -> Option<Auth> {
     basic.unsupported(&["username_file", "username_ref", "password_ref"], "expected username");
-    if !basic.says("username") {
+    if !basic.holds("username") {
         basic.reader.fault(&basic.path, "needs a username");
     }
     let username = basic.filled("username");
@@ -127,7 +130,7 @@ fn secret_source(
     inline: &'static str,
     file: &'static str,
 ) -> Option<SecretSource> {
-    match (section.says(inline), section.says(file)) {
+    match (section.holds(inline), section.holds(file)) {
         (true, true) => {
             section.fault(file, format!("stands beside {inline} (expected one of them)"));
         }

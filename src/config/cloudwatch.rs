@@ -4,22 +4,26 @@ use super::reader::Section;
 use super::{Global, Log, LogFormat, fault::nearest};
 use crate::map::{Config, Naming, Statistics, StatisticsRule, Timestamp};
 
-pub(super) fn read(section: &Section<'_>) -> Config {
+/// Reads `cloudwatch`, beside a budget of so many bytes.
+pub(super) fn read(section: &Section<'_>, budget: u64) -> Config {
     let defaults = Config::default();
     let said_statistics = statistics(section);
     let statistics_rules = section
         .sections("statistics_rules", |rule| {
-            if !rule.says("statistics") {
+            if !rule.holds("statistics") {
                 rule.reader.fault(&rule.path, "needs statistics (`[]` for none)");
             }
             StatisticsRule {
                 namespace: rule.filled("namespace").unwrap_or_else(|| "*".to_owned()),
                 metric: rule.filled("metric").unwrap_or_else(|| "*".to_owned()),
-                statistics: statistics(rule).unwrap_or(Statistics::none()),
+                // Where it is none of these, a fault says so already.
+                statistics: statistics(rule).unwrap_or(Config::default().statistics),
             }
         })
         .unwrap_or_default();
-    if said_statistics == Some(Statistics::none()) && statistics_rules.is_empty() {
+    let none = Statistics::none();
+    if said_statistics == Some(none) && statistics_rules.iter().all(|rule| rule.statistics == none)
+    {
         section.fault("statistics", "names none, so nothing would be sent");
     }
     let naming = section
@@ -43,18 +47,20 @@ pub(super) fn read(section: &Section<'_>) -> Config {
         job: section.string("job").or_else(|| naming.job().map(str::to_owned)),
         series_cache: section
             .bytes("series_cache", 4 << 10..=1 << 40)
-            .unwrap_or(defaults.series_cache),
+            .unwrap_or(defaults.series_cache.min(budget / 4)),
     }
 }
 
 fn statistics(section: &Section<'_>) -> Option<Statistics> {
     let names = section.strings("statistics")?;
     let mut statistics = Statistics::none();
+    let mut all_known = true;
     for (index, name) in names.iter().enumerate() {
         if let Some(flag) = statistics.flag(name) {
             *flag = true;
             continue;
         }
+        all_known = false;
         let hint = match nearest(name, Statistics::NAMES) {
             Some(known) => format!("; did you mean `{known}`?"),
             None => "; percentiles and the like are `extended`".to_owned(),
@@ -63,7 +69,7 @@ fn statistics(section: &Section<'_>) -> Option<Statistics> {
         let expected = Statistics::NAMES.join(", ");
         section.reader.fault(&path, format!("unknown choice (expected any of: {expected}{hint})"));
     }
-    Some(statistics)
+    all_known.then_some(statistics)
 }
 
 pub(super) fn read_global(section: &Section<'_>) -> Global {
@@ -78,9 +84,23 @@ pub(super) fn read_global(section: &Section<'_>) -> Global {
             section.reader.fault(&path, "is the metric's name and cannot be an external label");
         } else if value.is_empty() {
             section.reader.fault(&path, "is empty (a label without a value is not sent)");
+        } else if looks_unexpanded(value) {
+            section.reader.note(&path, "`$` stands for itself here: only ${NAME} is expanded");
         }
     }
+    section.without_effect(
+        &["scrape_interval", "scrape_timeout", "evaluation_interval", "query_log_file"],
+        "nothing is scraped or evaluated",
+    );
     Global { external_labels }
+}
+
+/// Whether a value holds `$NAME`, which Prometheus expands in external labels.
+fn looks_unexpanded(value: &str) -> bool {
+    value
+        .split('$')
+        .skip(1)
+        .any(|behind| behind.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
 }
 
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];

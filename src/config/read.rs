@@ -7,10 +7,17 @@ use super::reader::{Findings, Reader, Section, read_section};
 use super::source::{Loaded, Source};
 use super::yaml::{Entry, Node, Value, parse};
 use super::{Config, Telemetry, cloudwatch, memory, relabel, remote_write, server};
+use crate::deliver::Destination;
+use crate::units::format_bytes;
 
 /// The two variables that suffice to start.
 const URL_VARIABLE: &str = "SLUICEGATE_REMOTE_WRITE_URL";
 const KEY_VARIABLE: &str = "SLUICEGATE_ACCESS_KEY";
+
+/// A request while it is written, compressed and sent.
+const LANE_BUFFERS: u64 = 3;
+/// What lanes may take of the memory that is reckoned with beside the budget.
+const LANES_BYTES_USUAL: u64 = 64 << 20;
 
 /// Reads a configuration. Sizes that it leaves out follow from the container's memory limit.
 ///
@@ -43,7 +50,7 @@ pub fn load_within(
         return Err(Faults::new(name, faults));
     }
     notes.sort_by_key(|note| note.mark);
-    let notes = notes.iter().map(|note| note.line(&name)).collect();
+    let notes = notes.into_iter().map(|note| name_the_variable(note).line(&name)).collect();
     Ok(Loaded { config, origin: name, notes })
 }
 
@@ -63,7 +70,7 @@ fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
         let message = format!("{other} cannot be listened on beside server.listen_address ({one})");
         reader.relation(paths, message);
     }
-    let cloudwatch = root.section("cloudwatch", cloudwatch::read);
+    let cloudwatch = root.section("cloudwatch", |section| cloudwatch::read(section, server.budget));
     let global = root.section("global", cloudwatch::read_global);
     let log = root.section("log", cloudwatch::read_log);
     let relabel_configs = relabel::read(root, "relabel_configs");
@@ -77,9 +84,20 @@ fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
             format!("no destination: list one, or set the environment variable {URL_VARIABLE}"),
         );
     }
-    let entries = entries.unwrap_or_default().into_iter();
+    let entries = entries.unwrap_or_default();
+    let listed = entries.len();
+    let entries = entries.into_iter();
     let mut destinations: Vec<_> =
         entries.filter_map(|(path, read)| read.map(|destination| (path, destination))).collect();
+    // Samples of a destination that vanished would be answered 200 and lost: whatever made it vanish,
+    // there is no configuration without it.
+    if destinations.len() < listed && reader.is_faultless() {
+        reader.fault("remote_write", "a destination that is listed cannot be used");
+    }
+    let keyless = server.access_keys.is_empty() && !server.insecure_allow_unauthenticated;
+    if keyless && reader.is_faultless() {
+        reader.fault("server.access_keys", "no key that is listed can be used");
+    }
     remote_write::settle_names(reader, &mut destinations);
     for (path, destination) in &destinations {
         if remote_write::travels_in_clear(destination) {
@@ -93,8 +111,27 @@ fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
              samples",
         );
     }
+    note_memory(reader, &destinations);
     let remote_write = destinations.into_iter().map(|(_, destination)| destination).collect();
     Config { server, telemetry, cloudwatch, global, relabel_configs, remote_write, log }
+}
+
+/// Each lane writes, compresses and sends a request of its own: that memory is none of the budget's.
+fn note_memory(reader: &Reader<'_>, destinations: &[(String, Destination)]) {
+    let of_one = |(_, one): &(String, Destination)| {
+        u64::from(one.queue_config.max_shards)
+            .saturating_mul(one.queue_config.max_bytes_per_send)
+            .saturating_mul(LANE_BUFFERS)
+    };
+    let all = destinations.iter().map(of_one).fold(0, u64::saturating_add);
+    if all > LANES_BYTES_USUAL {
+        let message = format!(
+            "requests under way may take {} of memory beside the budget (max_shards x \
+             max_bytes_per_send x {LANE_BUFFERS}, summed over the destinations)",
+            format_bytes(all >> 20 << 20)
+        );
+        reader.note("remote_write", message);
+    }
 }
 
 /// What the text leaves out altogether is taken from the two variables: an empty text and they are a

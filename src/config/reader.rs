@@ -9,6 +9,8 @@ use super::expand::{Expanded, expand};
 use super::fault::{Fault, Mark, nearest};
 use super::yaml::{Entry, Node, Value, join};
 
+const WITHOUT_VALUE: &str = "stands without a value";
+
 /// What one reading of a configuration knows and finds.
 pub(super) struct Reader<'a> {
     /// The environment.
@@ -67,6 +69,11 @@ impl<'a> Reader<'a> {
         let said = |path: &&&str| self.found.borrow().marks.contains_key(**path);
         let path = paths.iter().find(said).unwrap_or(&paths[0]);
         self.fault(path, message);
+    }
+
+    /// Whether no fault was found so far.
+    pub(super) fn is_faultless(&self) -> bool {
+        self.found.borrow().faults.is_empty()
     }
 
     pub(super) fn findings(self) -> Findings {
@@ -193,9 +200,22 @@ impl<'a> Section<'a> {
         self.reader.note(&self.at(key), message);
     }
 
-    /// Whether the file says this key (with a value or without).
+    /// Whether the file gives this key a value.
     pub(super) fn says(&self, key: &str) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.key == key && !matches!(entry.value.value, Value::Null))
+    }
+
+    /// Whether the file holds this key, be it without a value.
+    pub(super) fn holds(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// Reports a key that stands without a value, where leaving it out would be another thing.
+    pub(super) fn needs_value(&self, key: &str) {
+        if self.holds(key) && !self.says(key) {
+            self.fault(key, WITHOUT_VALUE);
+        }
     }
 
     fn find(&self, key: &'static str) -> Option<&'a Node> {
@@ -236,7 +256,9 @@ impl<'a> Section<'a> {
 
     /// A list of texts.
     pub(super) fn strings(&self, key: &'static str) -> Option<Vec<String>> {
-        let node = self.setting(key)?;
+        let node = self.setting(key);
+        self.needs_value(key);
+        let node = node?;
         let path = self.at(key);
         let Value::List(items) = &node.value else {
             self.fault(key, format!("{} (expected a list)", node.kind()));
@@ -263,7 +285,10 @@ impl<'a> Section<'a> {
             let path = join(&self.at(key), &entry.key);
             self.reader.found.borrow_mut().marks.insert(path.clone(), entry.mark);
             let text = match &entry.value.value {
-                Value::Null => Some(String::new()),
+                Value::Null => {
+                    self.reader.fault(&path, WITHOUT_VALUE);
+                    None
+                }
                 _ => self.reader.text(&entry.value, &path, self.verbatim).map(|text| text.text),
             };
             pairs.extend(text.map(|text| (entry.key.clone(), text)));
@@ -288,6 +313,18 @@ impl<'a> Section<'a> {
         Some(read_section(self.reader, &self.at(key), Some(node), self.verbatim, read))
     }
 
+    /// A section that is not there or holds something.
+    pub(super) fn block<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Section<'a>) -> T,
+    ) -> Option<T> {
+        let node = self.find(key).filter(|node| !matches!(node.value, Value::Null));
+        self.needs_value(key);
+        let node = node?;
+        Some(read_section(self.reader, &self.at(key), Some(node), self.verbatim, read))
+    }
+
     /// A list of sections; none if the file leaves it out.
     pub(super) fn sections<T>(
         &self,
@@ -306,6 +343,26 @@ impl<'a> Section<'a> {
             read_section(self.reader, &path, Some(item), verbatim, &mut read)
         });
         Some(read.collect())
+    }
+
+    /// A key that is read only to see that it asks for nothing else than what is done anyway: it is
+    /// no setting. Returns whether it stands and does so.
+    pub(super) fn unlisted(
+        &self,
+        key: &'static str,
+        expected: &str,
+        legal: impl FnOnce(&str) -> bool,
+    ) -> bool {
+        let Some(node) = self.find(key).filter(|node| !matches!(node.value, Value::Null)) else {
+            return false;
+        };
+        let Some(text) = self.reader.text(node, &self.at(key), self.verbatim) else { return false };
+        let legal = legal(&text.text);
+        if !legal {
+            let message = format!("{} is not understood (expected {expected})", text.shown());
+            self.fault(key, message);
+        }
+        legal
     }
 
     /// Keys of a pasted Prometheus block that mean nothing here and do no harm.

@@ -15,6 +15,9 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
+const LANES_DEFAULT: u32 = 4;
+const LANES_MAX: u32 = 1024;
+
 /// Headers that belong to the protocol, to the connection or to authentication.
 const HEADERS_RESERVED: [&str; 18] = [
     "accept-encoding",
@@ -79,7 +82,7 @@ pub(super) fn read(section: &Section<'_>, request_deadline: Duration) -> Option<
 }
 
 fn url(section: &Section<'_>) -> Option<Url> {
-    if !section.says("url") {
+    if !section.holds("url") {
         section.reader.fault(&section.path, "needs a url");
     }
     // The text is not shown: a password may stand in it.
@@ -95,6 +98,10 @@ fn url(section: &Section<'_>) -> Option<Url> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         fault("holds a user name or password (expected basic_auth)");
+        return None;
+    }
+    if text.contains(HIDDEN) {
+        fault("holds a secret that was hidden (expected the secret itself)");
         return None;
     }
     if url.fragment().is_some() {
@@ -141,7 +148,7 @@ fn read_tls(tls: &Section<'_>, is_http: bool) -> Tls {
         "expected ca_file, cert_file and key_file",
     );
     tls.unsupported(&["server_name"], "the name is that of the URL");
-    tls.unsupported(&["min_version", "max_version"], "TLS 1.2 and 1.3 are spoken");
+    tls_versions(tls);
     let config = Tls {
         ca_file: tls.file("ca_file"),
         cert_file: tls.file("cert_file"),
@@ -149,7 +156,7 @@ fn read_tls(tls: &Section<'_>, is_http: bool) -> Tls {
         insecure_skip_verify: tls.bool("insecure_skip_verify").unwrap_or_default(),
     };
     for (one, other) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
-        if tls.says(one) && !tls.says(other) {
+        if tls.says(one) && !tls.holds(other) {
             tls.fault(one, format!("needs {other} beside it"));
         }
     }
@@ -161,6 +168,23 @@ fn read_tls(tls: &Section<'_>, is_http: bool) -> Tls {
         tls.note("insecure_skip_verify", "whoever answers is taken for the destination");
     }
     config
+}
+
+/// Versions of TLS that a block may name: TLS 1.2 and 1.3 are spoken, so it cannot be held to others.
+fn tls_versions(tls: &Section<'_>) {
+    for (key, harmless, why) in [
+        ("min_version", ["TLS10", "TLS11", "TLS12"].as_slice(), "TLS 1.2 is the least"),
+        ("max_version", ["TLS13"].as_slice(), "TLS 1.3 is the most"),
+    ] {
+        if !tls.says(key) {
+            tls.without_effect(&[key], why);
+            continue;
+        }
+        let expected = format!("{}: TLS 1.2 and 1.3 are spoken", harmless.join(", "));
+        if tls.unlisted(key, &expected, |text| harmless.contains(&text)) {
+            tls.note(key, format!("has no effect: {why}"));
+        }
+    }
 }
 
 fn headers(section: &Section<'_>, is_amp: bool) -> Vec<(String, Secret)> {
@@ -216,7 +240,7 @@ fn read_queue(queue: &Section<'_>, is_amp: bool, request_deadline: Duration) -> 
         queue.note("sample_age_limit", "AMP refuses samples older than 1h whatever is set here");
     }
     Queue {
-        max_shards: queue.count("max_shards", 1..=1024).unwrap_or(4),
+        max_shards: lanes(queue),
         max_samples_per_send: queue.count("max_samples_per_send", 1..=1_000_000).unwrap_or(2000)
             as usize,
         // Receivers refuse what unpacks to more than 32 MiB.
@@ -227,6 +251,15 @@ fn read_queue(queue: &Section<'_>, is_amp: bool, request_deadline: Duration) -> 
         max_backoff,
         sample_age_limit: (!age_limit.is_zero()).then_some(age_limit),
     }
+}
+
+/// Prometheus knows no upper limit for shards, so a pasted number above ours is no fault.
+fn lanes(queue: &Section<'_>) -> u32 {
+    let Some(said) = queue.number("max_shards", 1..=u64::MAX) else { return LANES_DEFAULT };
+    u32::try_from(said).ok().filter(|lanes| *lanes <= LANES_MAX).unwrap_or_else(|| {
+        queue.note("max_shards", format!("is more than {LANES_MAX}, which is taken instead"));
+        LANES_MAX
+    })
 }
 
 fn read_metadata(metadata: &Section<'_>) -> Metadata {
@@ -261,15 +294,8 @@ fn pasted(section: &Section<'_>) {
         &["oauth2", "azuread", "google_iam", "http_headers"],
         "expected sigv4, basic_auth, authorization or headers",
     );
-    if section.says("protobuf_message") {
-        section.parsed(
-            "protobuf_message",
-            "prometheus.WriteRequest: version 1.0 is spoken",
-            |text| (text.text == "prometheus.WriteRequest").then_some(()),
-        );
-    } else {
-        section.without_effect(&["protobuf_message"], "");
-    }
+    let expected = "prometheus.WriteRequest: version 1.0 is spoken";
+    section.unlisted("protobuf_message", expected, |text| text == "prometheus.WriteRequest");
 }
 
 /// Names the destinations that the file leaves unnamed after their host, and reports names that

@@ -195,7 +195,7 @@ fn access_keys(section: &Section<'_>, insecure: bool) -> Vec<AccessKey> {
             entry.reader.fault(&path, format!("the name `{name}` is that of {first} as well"));
         }
         let (key, file) = (entry.secret("key"), entry.file("key_file"));
-        match (entry.says("key"), entry.says("key_file")) {
+        match (entry.holds("key"), entry.holds("key_file")) {
             (true, true) => entry.fault("key", "stands beside key_file (expected one of them)"),
             (false, false) => entry.reader.fault(&entry.path, "needs key or key_file"),
             _ => {}

@@ -18,7 +18,9 @@ impl Section<'_> {
 
     /// A text that is not empty.
     pub(super) fn filled(&self, key: &'static str) -> Option<String> {
-        let text = self.string(key)?;
+        let text = self.string(key);
+        self.needs_value(key);
+        let text = text?;
         if text.trim().is_empty() {
             self.fault(key, "is empty");
             return None;

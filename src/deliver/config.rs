@@ -118,6 +118,18 @@ fn show_headers<S: Serializer>(
     serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
 }
 
+/// The URL with [`HIDDEN`] for every value of its query, and for a query that names none.
+fn show_url<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some((path, query)) = url.split_once('?') else { return serializer.serialize_str(url) };
+    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !value.is_empty() => Cow::Owned(format!("{name}={HIDDEN}")),
+        Some(_) => Cow::Borrowed(pair),
+        None => Cow::Borrowed(HIDDEN),
+    });
+    let hidden: Vec<_> = hidden.collect();
+    serializer.serialize_str(&format!("{path}?{}", hidden.join("&")))
+}
+
 /// `tls_config` of a destination.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Tls {
@@ -185,7 +197,8 @@ pub enum BadRequest {
 pub struct Destination {
     /// Its name in metrics and logs; the URL's host if left out; unique.
     pub name: String,
-    /// Where requests go.
+    /// Where requests go. What its query says is shown to nobody: receivers take tokens there.
+    #[serde(serialize_with = "show_url")]
     pub url: String,
     /// Whether a 200 waits for it.
     pub required: bool,

@@ -8,10 +8,12 @@ mod imports;
 #[path = "architecture/rules.rs"]
 mod rules;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rules::{form_faults, import_faults, section, table_faults, top_level_faults};
+use sluicegate::config::Config;
 use sluicegate::meters::{ALL, Kind, Metric};
 
 fn root() -> &'static Path {
@@ -107,7 +109,52 @@ fn the_readme_lists_every_metric_as_it_is() {
     }
 }
 
-// The settings are held against the README here as well, as soon as the configuration lists them.
+/// What the README's table of settings says: the names in backticks in the first column.
+fn listed_settings(table: &str) -> BTreeSet<String> {
+    let cells = table.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next());
+    cells
+        .filter_map(|cell| Some(cell.trim().strip_prefix('`')?.strip_suffix('`')?.into()))
+        .collect()
+}
+
+/// Every setting has a row of its own, and no row names another one. A list or mapping that the reader
+/// enters item by item may have a row besides those of its settings.
+fn settings_faults(table: &str, settings: &[String]) -> Vec<String> {
+    let listed = listed_settings(table);
+    let lacks = settings.iter().filter(|setting| !listed.contains(*setting));
+    let around = |row: &str| {
+        settings.iter().any(|setting| {
+            setting
+                .strip_prefix(row)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    };
+    let surplus = listed.iter().filter(|row| !around(row));
+    lacks
+        .map(|setting| format!("no row for the setting `{setting}`"))
+        .chain(surplus.map(|row| format!("a row for `{row}`, which is no setting")))
+        .collect()
+}
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let readme = read(&root().join("README.md"));
+    let table = section(&readme, "### Settings").expect("a section Settings");
+    none(&settings_faults(table, &Config::settings()));
+}
+
+#[test]
+fn settings_that_differ_from_the_table_are_found() {
+    let settings = ["a.b".to_owned(), "c[].d".to_owned()];
+    for (table, faults) in [
+        ("| `a.b` | | x |\n| `c[].d` | | `e` |\n| `c` | | |\n", 0),
+        ("| `a.b` | | x |\n", 1),
+        ("| `a.b` | | x |\n| `c[].d` | | |\n| `c[].de` | | |\n", 1),
+        ("| `a` | | `b` |\n| `c[].d` | | |\n| `x` | | |\n", 2),
+    ] {
+        assert_eq!(settings_faults(table, &settings).len(), faults, "{table}");
+    }
+}
 
 #[test]
 fn bad_imports_are_found() {

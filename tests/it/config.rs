@@ -99,7 +99,7 @@ fn the_effective_configuration_reads_back_as_itself() {
          global: { external_labels: { a: 'true', b: '1', c: \"x: \\ty\", __replica__: '~' } }\n\
          relabel_configs: [{ source_labels: [a], regex: '(?P<x>.+) #', target_label: b, replacement: '${x}${1}$$' }]\n\
          remote_write:\n\
-         - url: http://one.example/write?a=b&c=%20d\n\
+         - url: http://one.example/write%20d?a=\n\
          \x20 sigv4: { region: r, role_arn: 'arn:aws:iam::1:role/x', external_id: '007' }\n\
          \x20 tls_config: { cert_file: /c, key_file: /k }\n\
          - url: http://two.example:80/write\n\
@@ -211,6 +211,10 @@ fn an_address_and_a_key_in_the_environment_suffice() {
     assert_eq!((sigv4.region.as_str(), sigv4.service.as_str()), ("eu-west-1", "aps"));
     assert!(config.remote_write[0].is_amp() && config.remote_write[0].required);
 
+    // A note on what no file says names no line.
+    let notes = load_within(Source::Environment, &env, Some(48 << 20)).unwrap().notes;
+    assert!(notes[0].starts_with("environment: server.budget: bodies above"), "{notes:?}");
+
     let faults = from_environment(None, &nothing).unwrap_err();
     let faults: Vec<String> = faults.lines().collect();
     assert_eq!(faults.len(), 2, "{faults:?}");
@@ -296,6 +300,55 @@ fn check_prints_faults_or_what_is_in_effect() {
     let (status, out) = check(include_str!("../fixtures/config/skeleton.yaml"));
     assert!(status.contains("(0)"), "{status}");
     assert!(out.contains("# warning: /run/secrets/previous cannot be read: "), "{out}");
+}
+
+/// A key without a value is never as good as one that is left out: what hangs on it would vanish.
+#[test]
+fn no_entry_vanishes_for_want_of_a_value() {
+    let file = |keys: &str, remote_write: &str| {
+        format!("server: {{ access_keys: [{keys}] }}\nremote_write: [{remote_write}]\n")
+    };
+    let good = "{ url: 'http://one.example/' }";
+    for text in [
+        file("{ key: k }", "{ url: }"),
+        file("{ key: k }", &format!("{good}, {{ name: b, url: ~ }}")),
+        file("{ key: k }", ""),
+        file("{ key: }", good),
+        file("{ key_file: }", good),
+        file("", good),
+        file("~", good),
+        file("{ key: k, source_arns: }", good),
+        file("{ key: k, accounts: }", good),
+        file("{ key: k }", "{ url: 'http://one.example/', basic_auth: }"),
+        file("{ key: k }", "{ url: 'http://one.example/', authorization: }"),
+        file("{ key: k }", "{ url: 'http://one.example/', authorization: { credentials: } }"),
+        file("{ key: k }", "{ url: 'http://one.example/', bearer_token: }"),
+        file("{ key: k }", "{ url: 'https://one.example/', tls_config: { ca_file: } }"),
+        file("{ key: k }", "{ url: 'https://one.example/', sigv4: { secret_key: } }"),
+    ] {
+        assert!(read(&text).is_err(), "{text} is taken for a configuration");
+    }
+    assert!(read(&file("{ key: k }", good)).is_ok());
+}
+
+#[test]
+fn a_token_in_a_url_is_not_printed() {
+    for (query, shown) in [
+        ("token=hunter2&b=hunter2=", "token=<secret>&b=<secret>"),
+        ("hunter2", "<secret>"),
+        ("a=&b=hunter2", "a=&b=<secret>"),
+    ] {
+        let text = format!(
+            "server: {{ access_keys: [{{ key_file: k }}] }}\n\
+             remote_write: [{{ url: 'http://one.example/write?{query}' }}]\n"
+        );
+        let Loaded { config, .. } = read(&text).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(config.remote_write[0].url.ends_with(query));
+        let yaml = config.to_yaml();
+        assert!(yaml.contains(&format!("http://one.example/write?{shown}\"")), "{yaml}");
+        assert!(!yaml.contains("hunter2"), "{yaml}");
+        assert!(read(&yaml).is_err(), "what was hidden is taken for the secret");
+    }
 }
 
 /// Every setting that the effective configuration shows is in the list, and a few that it hides.

@@ -43,6 +43,7 @@ struct Load {
 impl Load {
     fn start(standing: &Standing) -> Self {
         let (tasks, stop, log) = (Tasks::new(), CancellationToken::new(), Arc::default());
+        let newest_ms = minute(10);
         for sender in 0..SENDERS {
             let firehose = standing.firehose_once();
             // Roll-ups are shared by streams of any seed: each sender has minutes of its own.
@@ -53,7 +54,7 @@ impl Load {
                     if stop.is_cancelled() {
                         return;
                     }
-                    let start_ms = minute(10) - (number * 8 + sender as i64) * 60_000;
+                    let start_ms = newest_ms - (number * 8 + sender as i64) * 60_000;
                     let format = Format::ALL[number as usize % 3];
                     let points: Vec<_> = stream.points(start_ms, 0..METRICS).collect();
                     let samples = expected(format, &points);
