@@ -47,7 +47,7 @@ pub(super) fn read(section: &Section<'_>, budget: u64) -> Config {
         job: section.string("job").or_else(|| naming.job().map(str::to_owned)),
         series_cache: section
             .bytes("series_cache", 4 << 10..=1 << 40)
-            .unwrap_or(defaults.series_cache.min(budget / 4)),
+            .unwrap_or(defaults.series_cache.min(budget / 8)),
     }
 }
 

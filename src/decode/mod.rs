@@ -27,6 +27,9 @@ pub use reading::{Format, Reading, Reason, Visit};
 /// Dimensions that one data point can have. CloudWatch allows 30 (API `PutMetricData`).
 pub const DIMENSIONS_MAX: usize = 64;
 
+/// Possible beginnings of a line that are tried in a record that begins with neither format.
+const BEGINNINGS_MAX: usize = 16;
+
 /// What a period lasts whose end is not said: all known ones last a minute. JSON never says it.
 const PERIOD_MS: i64 = 60_000;
 
@@ -76,8 +79,10 @@ fn shape(bytes: &[u8]) -> Shape {
     if bytes.starts_with(&[0x1f, 0x8b, 0x08]) {
         return Shape::Gzip;
     }
-    // A first line that lost its beginning does not take the others with it.
-    if memmem::find(bytes, b"\n{\"").is_some() {
+    // A first line that lost its beginning does not take the others with it. The bytes alone prove
+    // nothing: in frames they are a text of ten bytes that begins with a brace.
+    let beginnings = memmem::find_iter(bytes, b"\n{\"").take(BEGINNINGS_MAX);
+    if beginnings.map(|at| bytes.get(at + 1..).unwrap_or_default()).any(begins_with_object) {
         return Shape::Lines;
     }
     let binary = |byte: &u8| *byte < b' ' && !byte.is_ascii_whitespace() || *byte == 0x0c;
@@ -85,6 +90,13 @@ fn shape(bytes: &[u8]) -> Shape {
         return Shape::Frames;
     }
     if text.first() == Some(&b'{') { Shape::Lines } else { Shape::Unknown }
+}
+
+/// Whether a JSON object stands at the beginning.
+fn begins_with_object(bytes: &[u8]) -> bool {
+    let mut values =
+        serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
+    matches!(values.next(), Some(Ok(_)))
 }
 
 #[cfg(test)]
@@ -123,6 +135,7 @@ mod tests {
             (b" \n{\"a\":\"\x01\"}", Shape::Lines),
             (b"{broken", Shape::Lines),
             (b"\xff\x01\":1}\n{\"a\":1}", Shape::Lines),
+            (b"\x01\x02\x0a\x0a{\"name\": \x1a", Shape::Frames),
             (b"hello, world", Shape::Unknown),
             (b"[{\"a\":1}]", Shape::Unknown),
             (b"\x80", Shape::Frames),

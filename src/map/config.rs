@@ -134,7 +134,7 @@ pub struct Config {
     /// dialect the namespace, as there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// Memory for the series of known metrics; by default at most a quarter of the budget.
+    /// Memory for the series of known metrics; by default at most an eighth of the budget.
     #[serde(serialize_with = "crate::units::show_bytes")]
     pub series_cache: u64,
 }

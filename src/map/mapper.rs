@@ -208,7 +208,9 @@ impl Mapping<'_> {
             + self.families.allocation_size();
         let longest = self.batch.lanes.iter().flatten().map(Vec::len).max().unwrap_or(0);
         bytes += self.hashes.iter().flatten().map(vec_bytes).sum::<usize>();
-        (bytes + scratch_bytes(longest)) as u64
+        // Half as much again: while a vector grows, its old place is held beside the new one, and an
+        // allocator has not given back yet what the last request left.
+        (bytes + bytes / 2 + scratch_bytes(longest)) as u64
     }
 
     /// Brings the samples in order and hands out everything.
