@@ -80,7 +80,17 @@ impl Prometheus {
 
     /// Freezes the server: connections open, nothing is answered.
     pub(crate) async fn pause(&self) {
-        self.signal(self.child.as_ref().expect("a running server"), "STOP").await;
+        let child = self.child.as_ref().expect("a running server");
+        self.signal(child, "STOP").await;
+        // The signal is on its way when `kill` returns: each thread stops in its own time.
+        let tasks = format!("/proc/{}/task", child.id().expect("a running server"));
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.expect("a task").path().join("stat"));
+            stat.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|s| s.starts_with('T')))
+        };
+        while !std::fs::read_dir(&tasks).expect("a running server").all(is_stopped) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Ends [`Prometheus::pause`].
