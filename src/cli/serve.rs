@@ -61,7 +61,13 @@ pub(super) fn demo(options: demo::Options) -> anyhow::Result<ExitCode> {
 /// Runs the work on a runtime of its own, and waits for nothing once it is done: a name lookup that
 /// hangs in a thread must not keep a process that was told to end.
 fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Each thread keeps memory that others have freed: no more of them than can be at work, and two
+    // for name lookups.
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(processors + 2)
+        .enable_all()
+        .build();
     let runtime = runtime.context("start the runtime")?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
