@@ -160,7 +160,7 @@ fn books_find_every_sample_that_does_not_fit() {
     fn first(series: &mut HashMap<Vec<(String, String)>, Series>) -> &mut Series {
         series.values_mut().next().unwrap()
     }
-    assert_eq!(balance_with(|all| drop(first(all).samples.pop())), (1, 0, 0));
+    assert_eq!(balance_with(|all| _ = first(all).samples.pop()), (1, 0, 0));
     assert_eq!(balance_with(|all| first(all).samples[0].1 ^= 1), (0, 1, 0));
     assert_eq!(balance_with(|all| first(all).samples.push((180_000, 0))), (0, 0, 1));
     let astray = |all: &mut HashMap<Vec<(String, String)>, Series>| {
