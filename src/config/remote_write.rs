@@ -7,7 +7,9 @@ use reqwest::Url;
 use super::reader::Section;
 use super::{auth, relabel};
 use crate::deliver::Destination;
-use crate::deliver::config::{Auth, BadRequest, Metadata, Queue, Tls, amp_region};
+use crate::deliver::config::{
+    Auth, BadRequest, Metadata, Queue, RESERVED_HEADERS, Tls, amp_region,
+};
 use crate::secret::{HIDDEN, Secret};
 use crate::units::format_duration;
 
@@ -17,28 +19,6 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 const LANES_DEFAULT: u32 = 4;
 const LANES_MAX: u32 = 1024;
-
-/// Headers that belong to the protocol, to the connection or to authentication.
-const HEADERS_RESERVED: [&str; 18] = [
-    "accept-encoding",
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-prometheus-remote-write-version",
-];
 
 /// Reads an entry. Its name is empty if the file leaves it out; `None` if it has no usable URL.
 pub(super) fn read(section: &Section<'_>, request_deadline: Duration) -> Option<Destination> {
@@ -195,7 +175,7 @@ fn headers(section: &Section<'_>, is_amp: bool) -> Vec<(String, Secret)> {
         let lower = name.to_ascii_lowercase();
         if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
             fault("is no header name");
-        } else if HEADERS_RESERVED.contains(&lower.as_str()) {
+        } else if RESERVED_HEADERS.contains(&lower.as_str()) {
             fault("is set by the gateway itself and cannot be changed");
         } else if is_amp && lower == "x-scope-orgid" {
             fault("Amazon Managed Service for Prometheus refuses requests that carry it");

@@ -10,6 +10,32 @@ use serde::{Serialize, Serializer};
 use crate::map::relabel::Rule;
 use crate::secret::{HIDDEN, Secret};
 
+/// Headers that a destination's `headers` cannot set: those of the protocol, of the connection and
+/// of the signature, as in Prometheus; `authorization` has its own setting.
+pub const RESERVED_HEADERS: &[&str] = &[
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "www-authenticate",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-prometheus-remote-read-version",
+    "x-prometheus-remote-write-version",
+];
+
 /// `sigv4`: signing for Amazon Managed Service for Prometheus.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sigv4 {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::auth::{Proof, Proven, SecretText};
 use super::cause::cause;
 use super::client::client;
-use super::config::{Auth, Destination, SecretSource};
+use super::config::{Auth, Destination, RESERVED_HEADERS, SecretSource};
 use super::credentials::{self, Cache};
 use super::judge::{Lean, Verdict, judge, parse_retry_after};
 use super::sign::{Signer, signable};
@@ -29,31 +29,6 @@ const PROTOCOL_HEADERS: [(&str, &str); 3] = [
     ("content-encoding", "snappy"),
     ("content-type", "application/x-protobuf"),
     ("x-prometheus-remote-write-version", "0.1.0"),
-];
-
-/// Headers that a destination's `headers` cannot set: those of the protocol, of the connection and
-/// of the signature, as in Prometheus; `authorization` has its own setting.
-pub const RESERVED_HEADERS: &[&str] = &[
-    "accept-encoding",
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "www-authenticate",
-    "x-amz-content-sha256",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-prometheus-remote-read-version",
-    "x-prometheus-remote-write-version",
 ];
 
 /// What is read of an answer.

@@ -120,12 +120,6 @@ impl Load {
         taken.is_some()
     }
 
-    /// Whether the request's time is up.
-    #[must_use]
-    pub fn expired(&self) -> bool {
-        self.deadline <= Instant::now()
-    }
-
     /// A required part has ended; `lost` says why it was given up, if it was.
     pub(super) fn part_settled(&self, lost: Option<String>) {
         let mut state = self.state();
