@@ -30,6 +30,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 /// A request of one sample below this is too large for nobody: who says so is set up wrongly.
 const SMALL_BLOCK_BYTES: usize = 16 << 10;
 
+/// An attempt with less time than this cannot end well, and would hide what went wrong before.
+const ATTEMPT_MIN: Duration = Duration::from_millis(20);
+
 /// After so many answers that new credentials did not mend, a person must act.
 const RESIGNS_MAX: u32 = 3;
 
@@ -266,10 +269,10 @@ impl<R: Transport> Lane<R> {
             let now = Instant::now();
             haul.expire(now);
             let Some((first, last)) = haul.deadlines() else { return false };
-            if self.not_before <= now {
+            if self.not_before <= now && now + ATTEMPT_MIN < last {
                 return true;
             }
-            if self.not_before >= last {
+            if self.not_before + ATTEMPT_MIN >= last || now + ATTEMPT_MIN >= last {
                 // The next attempt would come too late: an answer now lets Firehose plan its own.
                 haul.give_up("no attempt left before the deadline");
                 return false;
