@@ -16,7 +16,7 @@ use crate::deliver::{Destination, Lane, Remote, Report, Witnesses};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
-use crate::receive::{Door, Limits, health_routes, listener};
+use crate::receive::{Door, Limits, Rules, health_routes, listener};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Exhibit};
 
@@ -98,16 +98,8 @@ impl House {
         let lanes = workers.start(&config, &side, &close_side)?;
 
         let mapper = Arc::new(Mapper::new(config.plan()));
-        let names: Vec<_> = config.remote_write.iter().map(|to| to.name.clone()).collect();
-        let door = Door::new(
-            &config.server,
-            Arc::clone(&mapper),
-            lanes,
-            Arc::clone(&budget),
-            &meters,
-            front.clone(),
-            &names,
-        )?;
+        let rules = Rules::new(&config.server, Arc::clone(&mapper), lanes, &meters)?;
+        let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
 
         let serve = |listener: TcpListener,
                      limits: Limits,

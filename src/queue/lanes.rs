@@ -234,6 +234,11 @@ impl LanesBuilder {
 }
 
 impl Lanes {
+    /// The destinations' names, in the order of the configuration.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|outlet| outlet.books.destination.as_str())
+    }
+
     /// Hands a batch to its lanes.
     ///
     /// # Errors

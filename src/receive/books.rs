@@ -36,7 +36,6 @@ pub(super) struct Books {
     hits: Counter,
     misses: Counter,
     evictions: Counter,
-    superseded: Vec<Counter>,
     streams: Bounded<Gauge>,
     ages: Bounded<Arc<Weighted>>,
 }
@@ -52,13 +51,13 @@ pub(super) struct Yield {
     pub(super) misses: u64,
     pub(super) evictions: u64,
     pub(super) conflicts: Vec<(&'static str, u64)>,
+    /// By destination.
     pub(super) superseded: Vec<u64>,
 }
 
 impl Books {
-    pub(super) fn new(meters: &Meters, destinations: &[String]) -> Self {
+    pub(super) fn new(meters: &Meters) -> Self {
         let skipped = |reason: Reason| meters.counter(&meters::RECORDS_SKIPPED, &[reason.name()]);
-        let superseded = |name: &String| meters.counter(&meters::SAMPLES_SUPERSEDED, &[name]);
         Self {
             requests: CODES.map(|code| meters.counter(&meters::FIREHOSE_REQUESTS, &[code])),
             duration: meters.histogram(&meters::FIREHOSE_REQUEST_DURATION, &[]),
@@ -72,7 +71,6 @@ impl Books {
             hits: meters.counter(&meters::SERIES_CACHE_HITS, &[]),
             misses: meters.counter(&meters::SERIES_CACHE_MISSES, &[]),
             evictions: meters.counter(&meters::SERIES_CACHE_EVICTIONS, &[]),
-            superseded: destinations.iter().map(superseded).collect(),
             streams: Bounded::new(STREAMS_MAX),
             ages: Bounded::new(NAMESPACES_MAX),
             meters: meters.clone(),
@@ -113,9 +111,6 @@ impl Books {
         self.evictions.increment(numbers.evictions);
         for (conflict, times) in &numbers.conflicts {
             self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
-        }
-        for (counter, samples) in self.superseded.iter().zip(&numbers.superseded) {
-            counter.increment(*samples);
         }
     }
 
@@ -164,7 +159,7 @@ mod tests {
 
     #[test]
     fn label_values_are_bounded() {
-        let books = Books::new(&Meters::new(), &[]);
+        let books = Books::new(&Meters::new());
         for stream in 0..STREAMS_MAX + 50 {
             books.succeeded(&format!("s{stream}"));
         }

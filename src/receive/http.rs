@@ -1,9 +1,8 @@
 //! The route of a request, from its headers to its answer. [`Door::take`] is that route; everything
 //! else here serves it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -14,47 +13,31 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{self, Unread};
-use super::attributes;
-use super::auth::{KeyFault, Keys, Pass};
+use super::auth::Pass;
 use super::books::Books;
-use super::config::{Config, OnUndecodable};
-use super::head::{Encoding, Head, request_id, waits_for_continue};
+use super::config::OnUndecodable;
+use super::head::{Head, request_id, waits_for_continue};
 use super::health::Health;
 use super::panics::{self, Panicked};
 use super::reply::Answer;
+use super::rules::{Admitted, Rules, TurnedAway, no_room};
 use super::skips::{SkipLog, Skips};
 use super::unread::{self, Bounds};
 use super::worker::{Decoded, Job, Terms, Undecoded, Workers};
 use crate::map::Mapper;
 use crate::meters::Meters;
-use crate::queue::{self, Acked, Budget, Lanes, Permit, Settled};
+use crate::queue::{self, Acked, Budget, Settled};
 use crate::seldom::Seldom;
 use crate::tasks::Tasks;
-use crate::units::{format_bytes, format_duration};
+use crate::units::format_duration;
 
-const SHUTTING_DOWN: &str = "shutting down";
-
-/// Why the door cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum DoorFault {
-    /// The access keys cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyFault),
-}
+pub(super) const SHUTTING_DOWN: &str = "shutting down";
 
 /// The door: one endpoint for Firehose, and the health paths.
 #[derive(Debug)]
 pub struct Door {
-    path: String,
-    keys: Keys,
-    common_attributes: Vec<String>,
-    on_undecodable: OnUndecodable,
-    request_deadline: Duration,
-    read_timeout: Duration,
-    body_bytes_max: u64,
-    header_bytes_max: u64,
-    mapper: Arc<Mapper>,
-    lanes: Lanes,
+    /// What new requests are treated by. One that has begun keeps its own to its end.
+    rules: RwLock<Arc<Rules>>,
     pub(super) budget: Arc<Budget>,
     workers: Arc<Workers>,
     books: Books,
@@ -66,53 +49,32 @@ pub struct Door {
     tasks: Tasks,
 }
 
-/// What the headers of a request gave it.
-struct Admitted {
-    encoding: Encoding,
-    claimed: Option<u64>,
-    labels: Vec<(String, String)>,
-    permit: Permit,
-}
-
-/// A request whose body is not wanted: the answer, and how much of the body is read nevertheless.
-struct TurnedAway(Answer, Bounds);
-
 impl Door {
-    /// Builds the door. `destinations` are the names in the order of the configuration.
-    ///
-    /// # Errors
-    /// If the access keys cannot be used.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        config: &Config,
-        mapper: Arc<Mapper>,
-        lanes: Lanes,
-        budget: Arc<Budget>,
-        meters: &Meters,
-        tasks: Tasks,
-        destinations: &[String],
-    ) -> Result<Arc<Self>, DoorFault> {
-        Ok(Arc::new(Self {
-            path: config.path.clone(),
-            keys: Keys::new(config, meters)?,
-            common_attributes: config.common_attributes.clone(),
-            on_undecodable: config.on_undecodable,
-            request_deadline: config.request_deadline,
-            read_timeout: config.read_timeout,
-            body_bytes_max: config.max_body_size,
-            header_bytes_max: config.max_header_size,
-            mapper,
-            lanes,
+    /// A door that treats requests by these rules, until it is told others.
+    #[must_use]
+    pub fn new(rules: Rules, budget: Arc<Budget>, meters: &Meters, tasks: Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            rules: RwLock::new(Arc::new(rules)),
             budget,
             workers: Workers::new(),
-            books: Books::new(meters, destinations),
+            books: Books::new(meters),
             skip_log: SkipLog::default(),
             refusal_log: <[Seldom; 3]>::default(),
             health: Arc::new(Health::new(meters)),
             in_flight: AtomicUsize::new(0),
             given_up: CancellationToken::new(),
             tasks,
-        }))
+        })
+    }
+
+    /// Requests that begin from now on follow these rules.
+    pub fn follow(&self, rules: Rules) {
+        let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(rules);
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The routes of the ingest listener. Whatever is not the endpoint or a health path is answered
@@ -153,7 +115,8 @@ impl Door {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let (method, path) = (&parts.method, parts.uri.path());
-        if path != self.path {
+        let rules = self.rules();
+        if path != rules.path {
             let answer = self.health.answer(method, path).unwrap_or(Answer::NoSuchPath);
             tracing::debug!(%method, path, status = answer.status().as_u16(), "not for the endpoint");
             if !waits_for_continue(&parts.headers) {
@@ -165,7 +128,7 @@ impl Door {
         let head = Head::read(&parts);
         let mut pass = Pass { key: None };
         let answer = if *method == Method::POST {
-            match panics::caught(self.take(&head, body, started, &mut pass)).await {
+            match panics::caught(self.take(&rules, &head, body, started, &mut pass)).await {
                 Ok(answer) => answer,
                 Err(panicked) => self.panicked(&panicked),
             }
@@ -182,14 +145,16 @@ impl Door {
 
     /// The route of a request.
     async fn take<'a>(
-        &'a self,
+        &self,
+        rules: &'a Arc<Rules>,
         head: &Head,
         mut body: Body,
         started: Instant,
         pass: &mut Pass<'a>,
     ) -> Answer {
-        let deadline = started + self.request_deadline;
-        let Admitted { encoding, claimed, labels, mut permit } = match self.admit(head, pass) {
+        let deadline = started + rules.request_deadline;
+        let admitted = rules.admit(head, pass, &self.budget, self.given_up.is_cancelled());
+        let Admitted { encoding, claimed, labels, mut permit } = match admitted {
             Ok(admitted) => admitted,
             Err(TurnedAway(answer, bounds)) => {
                 // A client that waits for `100 Continue` sends nothing that could be in the way.
@@ -200,8 +165,8 @@ impl Door {
             }
         };
 
-        let read_until = deadline.min(started + self.read_timeout);
-        let reading = admission::read(&mut body, claimed, self.body_bytes_max, &mut permit);
+        let read_until = deadline.min(started + rules.read_timeout);
+        let reading = admission::read(&mut body, claimed, rules.body_bytes_max, &mut permit);
         let wire = tokio::select! {
             read = tokio::time::timeout_at(read_until, reading) => read,
             () = self.given_up.cancelled() => return Answer::Later(SHUTTING_DOWN.to_owned()),
@@ -210,17 +175,19 @@ impl Door {
             Ok(Ok(wire)) => wire,
             Ok(Err(unread)) => {
                 let answer = match unread {
-                    Unread::TooLong => Answer::Unreadable(admission::too_long(self.body_bytes_max)),
+                    Unread::TooLong => {
+                        Answer::Unreadable(admission::too_long(rules.body_bytes_max))
+                    }
                     Unread::NoRoom => self.no_room(),
                     Unread::Broken(why) => {
                         return Answer::Unreadable(format!("the body broke off: {why}"));
                     }
                 };
-                self.discard(body, Bounds::known(self.body_bytes_max));
+                self.discard(body, Bounds::known(rules.body_bytes_max));
                 return answer;
             }
             Err(_) => {
-                let within = format_duration(self.read_timeout.min(self.request_deadline));
+                let within = format_duration(rules.read_timeout.min(rules.request_deadline));
                 return Answer::Later(format!("the body did not arrive within {within}"));
             }
         };
@@ -228,19 +195,21 @@ impl Door {
         self.books.read(wire.len());
 
         let terms = Arc::new(Terms { request_id: head.request_id.clone(), labels, deadline });
-        let (body_bytes_max, batch_bytes_max) = (self.body_bytes_max, self.budget.limit() / 4);
+        let (body_bytes_max, batch_bytes_max) = (rules.body_bytes_max, self.budget.limit() / 4);
         let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
-        let answer = match self.decode(job, &terms, claimed).await {
-            Ok(Ok(decoded)) => self.deliver(decoded, head, deadline, 1).await,
-            Ok(Err(Undecoded::TooMuch(opened))) => self.take_in_slices(opened, &terms, head).await,
-            Ok(Err(undecoded)) => Err(self.undecoded(undecoded)),
+        let answer = match self.decode(rules, job, &terms, claimed).await {
+            Ok(Ok(decoded)) => self.deliver(rules, decoded, head, deadline, 1).await,
+            Ok(Err(Undecoded::TooMuch(opened))) => {
+                self.take_in_slices(rules, opened, &terms, head).await
+            }
+            Ok(Err(undecoded)) => Err(self.undecoded(rules, undecoded)),
             Err(answer) => Err(answer),
         };
         let skips = match answer {
             Ok(skips) => skips,
             Err(answer) => return answer,
         };
-        if self.on_undecodable == OnUndecodable::Reject && !skips.is_empty() {
+        if rules.on_undecodable == OnUndecodable::Reject && !skips.is_empty() {
             return Answer::Unreadable(skips.text());
         }
         self.books.succeeded(&head.stream);
@@ -250,6 +219,7 @@ impl Door {
     /// Hands samples to the lanes and waits until they are settled. Returns what was skipped.
     pub(super) async fn deliver(
         &self,
+        rules: &Rules,
         decoded: Decoded,
         head: &Head,
         deadline: Instant,
@@ -257,15 +227,16 @@ impl Door {
     ) -> Result<Skips, Answer> {
         let Decoded { mut batch, permit, skips, numbers } = decoded;
         self.books.decoded(&numbers, &skips);
+        rules.count_superseded(&numbers.superseded);
         self.skip_log.write(&skips, head);
         let freshness = std::mem::take(&mut batch.freshness);
         let id = head.request_id.clone();
         let request = queue::Request { id, deadline, batches };
-        let acked = self
+        let acked = rules
             .lanes
             .submit(batch, permit, request)
             .map_err(|full| Answer::Full(full.to_string()))?;
-        match self.settled(acked, deadline).await {
+        match self.settled(rules, acked, deadline).await {
             Answer::Done => {}
             other => return Err(other),
         }
@@ -273,52 +244,26 @@ impl Door {
         Ok(skips)
     }
 
-    /// All that can be said before the body: cheap, and in this order.
-    fn admit<'a>(&'a self, head: &Head, pass: &mut Pass<'a>) -> Result<Admitted, TurnedAway> {
-        *pass = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
-        let turn_away = |answer| TurnedAway(answer, Bounds::known(self.body_bytes_max));
-        let unreadable = |why| turn_away(Answer::Unreadable(why));
-        if head.bytes() > self.header_bytes_max {
-            let limit = format_bytes(self.header_bytes_max);
-            return Err(unreadable(format!(
-                "the headers are larger than max_header_size, {limit}"
-            )));
-        }
-        if let Some(fault) = head.protocol_fault() {
-            return Err(unreadable(fault));
-        }
-        let encoding = head.encoding().map_err(unreadable)?;
-        let labels = attributes::labels(head.common_attributes(), &self.common_attributes)
-            .map_err(unreadable)?;
-        if self.given_up.is_cancelled() {
-            return Err(turn_away(Answer::Later(SHUTTING_DOWN.to_owned())));
-        }
-        let claimed = head.content_length();
-        if claimed.is_some_and(|claimed| claimed > self.body_bytes_max) {
-            return Err(unreadable(admission::too_long(self.body_bytes_max)));
-        }
-        let charge = admission::charge(claimed, encoding, self.body_bytes_max, &self.budget);
-        let permit = self.budget.try_take(charge).ok_or_else(|| turn_away(self.no_room()))?;
-        Ok(Admitted { encoding, claimed, labels, permit })
-    }
-
     /// Decodes at once what is small, and the rest where it holds up nobody.
     async fn decode(
         &self,
+        rules: &Arc<Rules>,
         job: Job,
         terms: &Arc<Terms>,
         claimed: Option<u64>,
     ) -> Result<Result<Decoded, Undecoded>, Answer> {
         if claimed.is_some() && job.is_small() {
-            return Ok(self.workers.run(job, terms, &self.mapper));
+            return Ok(self.workers.run(job, terms, &rules.mapper));
         }
         let own = Arc::clone(terms);
-        self.on_worker(terms.deadline, move |workers, mapper| workers.run(job, &own, mapper)).await
+        self.on_worker(rules, terms.deadline, move |workers, mapper| workers.run(job, &own, mapper))
+            .await
     }
 
     /// Does work that takes long where it holds up nobody, as much at once as there are processors.
     pub(super) async fn on_worker<T: Send + 'static>(
         &self,
+        rules: &Rules,
         deadline: Instant,
         work: impl FnOnce(&Workers, &Mapper) -> T + Send + 'static,
     ) -> Result<T, Answer> {
@@ -328,8 +273,8 @@ impl Door {
             slot = tokio::time::timeout_at(deadline, free) => slot,
             () = self.given_up.cancelled() => return Err(shutting_down()),
         };
-        let Ok(Ok(slot)) = slot else { return Err(self.late("no processor was free", None)) };
-        let (workers, mapper) = (Arc::clone(&self.workers), Arc::clone(&self.mapper));
+        let Ok(Ok(slot)) = slot else { return Err(rules.late("no processor was free", None)) };
+        let (workers, mapper) = (Arc::clone(&self.workers), Arc::clone(&rules.mapper));
         let work = self.tasks.spawn_blocking(move || {
             let outcome = work(&workers, &mapper);
             drop(slot);
@@ -346,16 +291,16 @@ impl Door {
     }
 
     /// The answer to a body that came to nothing.
-    pub(super) fn undecoded(&self, undecoded: Undecoded) -> Answer {
+    pub(super) fn undecoded(&self, rules: &Rules, undecoded: Undecoded) -> Answer {
         match undecoded {
             Undecoded::Unreadable(why) => Answer::Unreadable(why),
             Undecoded::NoRoom | Undecoded::TooMuch(_) => self.no_room(),
-            Undecoded::Late => self.late("while it was decoded", None),
+            Undecoded::Late => rules.late("while it was decoded", None),
         }
     }
 
     /// Waits until everything is settled, time is up, or the house closes.
-    async fn settled(&self, mut acked: Acked, deadline: Instant) -> Answer {
+    async fn settled(&self, rules: &Rules, mut acked: Acked, deadline: Instant) -> Answer {
         tokio::select! {
             biased;
             settled = acked.settled() => match settled {
@@ -363,15 +308,8 @@ impl Door {
                 Settled::Lost { reason } => Answer::Later(reason),
             },
             () = self.given_up.cancelled() => Answer::Later(SHUTTING_DOWN.to_owned()),
-            () = tokio::time::sleep_until(deadline) => self.late("not delivered", acked.trouble()),
+            () = tokio::time::sleep_until(deadline) => rules.late("not delivered", acked.trouble()),
         }
-    }
-
-    fn late(&self, where_it_was: &str, trouble: Option<String>) -> Answer {
-        let limit = format_duration(self.request_deadline);
-        let trouble = trouble.map(|trouble| format!("; last trouble: {trouble}"));
-        let trouble = trouble.unwrap_or_default();
-        Answer::Later(format!("the request deadline of {limit} passed: {where_it_was}{trouble}"))
     }
 
     fn discard(&self, body: Body, bounds: Bounds) {
@@ -379,8 +317,7 @@ impl Door {
     }
 
     pub(super) fn no_room(&self) -> Answer {
-        let limit = format_bytes(self.budget.limit());
-        Answer::Full(format!("the budget of {limit} is used up"))
+        no_room(&self.budget)
     }
 
     fn panicked(&self, panicked: &Panicked) -> Answer {

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod http;
+mod rules;
 mod head;
 mod auth;
 mod attributes;
@@ -20,5 +21,6 @@ mod activity;
 
 pub use config::{AccessKey, Config, KeySource, OnUndecodable};
 pub use health::{Health, health_routes};
-pub use http::{Door, DoorFault};
+pub use http::Door;
 pub use listener::{Limits, serve};
+pub use rules::{DoorFault, Rules};

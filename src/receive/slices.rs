@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::head::Head;
 use super::http::Door;
 use super::reply::Answer;
+use super::rules::Rules;
 use super::skips::Skips;
 use super::worker::{Opened, Terms};
 use crate::map::Slice;
@@ -20,6 +21,7 @@ impl Door {
     /// Decodes and delivers a body slice by slice. Returns what was skipped.
     pub(super) async fn take_in_slices(
         &self,
+        rules: &Arc<Rules>,
         opened: Opened,
         terms: &Arc<Terms>,
         head: &Head,
@@ -30,16 +32,16 @@ impl Door {
             let permit = self.budget.try_take(REQUEST_CHARGE_MIN).ok_or_else(|| self.no_room())?;
             let (body, own) = (Arc::clone(&opened), Arc::clone(terms));
             let slice = Slice { index, of: SLICES };
-            let work = self.on_worker(terms.deadline, move |workers, mapper| {
+            let work = self.on_worker(rules, terms.deadline, move |workers, mapper| {
                 workers.run_slice(&body, slice, &own, permit, mapper)
             });
-            let mut decoded = work.await?.map_err(|undecoded| self.undecoded(undecoded))?;
+            let mut decoded = work.await?.map_err(|undecoded| self.undecoded(rules, undecoded))?;
             if index > 0 {
                 // Records and what is wrong with them are counted once.
                 decoded.skips = Skips::default();
                 (decoded.numbers.records, decoded.numbers.body_bytes) = (0, None);
             }
-            let skips = self.deliver(decoded, head, terms.deadline, SLICES).await?;
+            let skips = self.deliver(rules, decoded, head, terms.deadline, SLICES).await?;
             if index == 0 {
                 all_skips = skips;
             }

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use sluicegate::map::{self, Mapper};
 use sluicegate::meters::Meters;
 use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
-use sluicegate::receive::{AccessKey, Config, Door, DoorFault, KeySource, OnUndecodable};
+use sluicegate::receive::{AccessKey, Config, Door, DoorFault, KeySource, OnUndecodable, Rules};
 use sluicegate::secret::Secret;
 use sluicegate::tasks::Tasks;
 use tower::ServiceExt as _;
@@ -75,16 +75,8 @@ impl House {
             relabel: Vec::new(),
             outlets: vec![map::Outlet { lanes: 2, write_relabel: Vec::new() }],
         });
-        let destinations = ["amp".to_owned()];
-        let door = Door::new(
-            config,
-            Arc::new(mapper),
-            lanes,
-            Arc::clone(&budget),
-            &meters,
-            tasks.clone(),
-            &destinations,
-        )?;
+        let rules = Rules::new(config, Arc::new(mapper), lanes, &meters)?;
+        let door = Door::new(rules, Arc::clone(&budget), &meters, tasks.clone());
         Ok(Self { door, budget, meters, tasks, inboxes })
     }
 
