@@ -94,6 +94,14 @@ mod end_to_end_telemetry;
 #[path = "it/end_to_end_verdicts.rs"]
 mod end_to_end_verdicts;
 
+/// A whole house between requests written by hand and a receiver that records.
+#[path = "it/field_kit.rs"]
+mod field_kit;
+
+/// What senders have surprised receivers with: a row of a fixture and a test for each.
+#[path = "it/field_surprises.rs"]
+mod field_surprises;
+
 /// A whole house on free ports, and what must come of what is sent to it.
 #[path = "it/house.rs"]
 mod house;

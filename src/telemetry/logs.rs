@@ -6,14 +6,21 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Whatever the filter says: at its most talkative the signer writes down whole requests, with what
+/// stands in the query of their URL.
+const UNTOLD: [&str; 1] = ["aws_sigv4::http_request::sign=warn"];
+
 /// Starts logging for the whole process. `filter` (from `RUST_LOG`) wins over the configured level.
 ///
 /// # Errors
 /// If the filter cannot be read, or logging has been started before.
 pub fn start(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
     let directives = filter.filter(|text| !text.is_empty()).unwrap_or(&log.level);
-    let filter = EnvFilter::try_new(directives)
+    let mut filter = EnvFilter::try_new(directives)
         .map_err(|error| anyhow::anyhow!("read the log filter {directives:?}: {error}"))?;
+    for directive in UNTOLD {
+        filter = filter.add_directive(directive.parse()?);
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
