@@ -91,7 +91,10 @@ mod tests {
             ("https://host/path", "https://host/path"),
             ("https://me:pw@host:1/p@q", "https://<secret>@host:1/p@q"),
             ("https://me:p@w@host", "https://<secret>@host"),
-            ("https://token@host?a=b&c=&d#e", "https://<secret>@host?a=<secret>&c=&<secret>#<secret>"),
+            (
+                "https://token@host?a=b&c=&d#e",
+                "https://<secret>@host?a=<secret>&c=&<secret>#<secret>",
+            ),
             ("http://host/?token", "http://host/?<secret>"),
             ("me:pw@host/path", "<secret>@host/path"),
             ("", ""),

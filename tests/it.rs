@@ -94,6 +94,14 @@ mod end_to_end_telemetry;
 #[path = "it/end_to_end_verdicts.rs"]
 mod end_to_end_verdicts;
 
+/// What becomes of samples where peers lose them, one test per surprise.
+#[path = "it/field_delivery.rs"]
+mod field_delivery;
+
+/// What senders have surprised receivers with: headers, bodies and answers, one test for each.
+#[path = "it/field_door.rs"]
+mod field_door;
+
 /// A whole house between requests written by hand and a receiver that records.
 #[path = "it/field_kit.rs"]
 mod field_kit;
@@ -117,6 +125,10 @@ mod lane_kit;
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
+
+/// Malformed bodies and headers by the hundred, each answered within the contract.
+#[path = "it/malformed_bodies.rs"]
+mod malformed_bodies;
 
 /// What the tests of the mapping share.
 #[path = "it/map_kit.rs"]

@@ -268,7 +268,8 @@ fn told_secrets(headers: &[(String, Secret)], url: &Url) -> Vec<Secret> {
     let headers = headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-scope-orgid"));
     let headers = headers.map(|(_, value)| value.clone());
     let query = url.query().unwrap_or_default().split('&');
-    let written = query.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+    let written =
+        query.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
     let meant = url.query_pairs().map(|(_, value)| value.into_owned());
     let all = headers.chain(written.chain(meant).map(Secret::new));
     all.filter(|secret| secret.expose().len() >= 8).collect()

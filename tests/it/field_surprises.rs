@@ -65,9 +65,9 @@ impl Row<'static> {
                 }
                 "vector" => push(&vectors[rest]),
                 "base64" => push(&unbase64(rest)),
-                "hex" => rest
-                    .split(' ')
-                    .for_each(|byte| push(&[u8::from_str_radix(byte, 16).unwrap()])),
+                "hex" => {
+                    rest.split(' ').for_each(|byte| push(&[u8::from_str_radix(byte, 16).unwrap()]))
+                }
                 "gzip" => push(&gzip(rest.as_bytes())),
                 "bomb" => push(&bomb(rest.parse().unwrap())),
                 "data" => *records.last_mut().unwrap() = Err(rest),
@@ -80,7 +80,8 @@ impl Row<'static> {
                 other => panic!("{name}: what is `{other}`?"),
             }
         }
-        let data = |bytes: Vec<u8>| format!("\"{}\"", base64_simd::STANDARD.encode_to_string(bytes));
+        let data =
+            |bytes: Vec<u8>| format!("\"{}\"", base64_simd::STANDARD.encode_to_string(bytes));
         row.records =
             records.into_iter().map(|record| record.map_or_else(str::to_owned, data)).collect();
         row.due.sort();
