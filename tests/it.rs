@@ -130,6 +130,10 @@ mod map_batch;
 #[path = "it/malformed_bodies.rs"]
 mod malformed_bodies;
 
+/// HTTP as senders, proxies and scanners bend it, byte by byte over a real connection.
+#[path = "it/malformed_wire.rs"]
+mod malformed_wire;
+
 /// What the tests of the mapping share.
 #[path = "it/map_kit.rs"]
 mod map_kit;
@@ -189,3 +193,7 @@ mod receive_wire;
 /// Relabelling ends as it does in Prometheus, case by case.
 #[path = "it/relabel_golden.rs"]
 mod relabel_golden;
+
+/// Every kind of secret is looked for in all that is written, and in the debug output of what holds it.
+#[path = "it/secrets.rs"]
+mod secrets;

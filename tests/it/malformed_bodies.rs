@@ -172,7 +172,9 @@ async fn a_packed_body_cut_or_flipped_at_every_byte_is_200_or_400() {
         ("an empty member first", [gzip(b""), packed.clone()].concat(), 200),
         ("an empty member last", [packed.clone(), gzip(b"")].concat(), 200),
         ("a member with a name", named, 200),
-        ("two whole bodies", [packed.clone(), packed.clone()].concat(), 400),
+        ("two whole bodies", [packed.clone(), gzip(&envelope(ID, &[]))].concat(), 400),
+        // Members that are all the same are taken for one: no JSON text repeats another.
+        ("the same member twice", [packed.clone(), packed.clone()].concat(), 200),
         ("garbage behind", [&packed[..], b"garbage"].concat(), 400),
         ("zeros behind", [&packed[..], &[0; 64]].concat(), 400),
         ("a second member cut", double[..double.len() - 3].to_vec(), 400),
