@@ -66,7 +66,7 @@ impl Row<'static> {
                 "vector" => push(&vectors[rest]),
                 "base64" => push(&unbase64(rest)),
                 "hex" => {
-                    rest.split(' ').for_each(|byte| push(&[u8::from_str_radix(byte, 16).unwrap()]))
+                    rest.split(' ').for_each(|byte| push(&[u8::from_str_radix(byte, 16).unwrap()]));
                 }
                 "gzip" => push(&gzip(rest.as_bytes())),
                 "bomb" => push(&bomb(rest.parse().unwrap())),

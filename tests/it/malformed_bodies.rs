@@ -250,7 +250,7 @@ async fn envelope_fields_of_every_wrong_type_and_number() {
             ("behind", format!("{{\"requestId\":\"{ID}\",\"records\":[]}}{value}"), &[400]),
             ("whole", value.to_owned(), &[400]),
         ] {
-            asked.body(&format!("{what} {:.40}", value), body, allowed).await;
+            asked.body(&format!("{what} {value:.40}"), body, allowed).await;
         }
     }
     for (what, body, status) in [
