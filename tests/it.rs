@@ -94,6 +94,22 @@ mod end_to_end_telemetry;
 #[path = "it/end_to_end_verdicts.rs"]
 mod end_to_end_verdicts;
 
+/// What becomes of samples where peers lose them, one test per surprise.
+#[path = "it/field_delivery.rs"]
+mod field_delivery;
+
+/// What senders have surprised receivers with: headers, bodies and answers, one test for each.
+#[path = "it/field_door.rs"]
+mod field_door;
+
+/// A whole house between requests written by hand and a receiver that records.
+#[path = "it/field_kit.rs"]
+mod field_kit;
+
+/// What senders have surprised receivers with: a row of a fixture and a test for each.
+#[path = "it/field_surprises.rs"]
+mod field_surprises;
+
 /// A whole house on free ports, and what must come of what is sent to it.
 #[path = "it/house.rs"]
 mod house;
@@ -109,6 +125,14 @@ mod lane_kit;
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
+
+/// Malformed bodies and headers by the hundred, each answered within the contract.
+#[path = "it/malformed_bodies.rs"]
+mod malformed_bodies;
+
+/// HTTP as senders, proxies and scanners bend it, byte by byte over a real connection.
+#[path = "it/malformed_wire.rs"]
+mod malformed_wire;
 
 /// What the tests of the mapping share.
 #[path = "it/map_kit.rs"]
@@ -177,3 +201,6 @@ mod relabel_golden;
 /// A new configuration for a running house: nothing is refused, and what follows it does so at once.
 #[path = "it/reload.rs"]
 mod reload;
+/// Every kind of secret is looked for in all that is written, and in the debug output of what holds it.
+#[path = "it/secrets.rs"]
+mod secrets;
