@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -93,7 +93,7 @@ impl House {
         let telemetry_address =
             listeners.telemetry.local_addr().context("ask for the telemetry address")?;
 
-        let budget = Budget::new(config.server.budget);
+        let budget = Budget::new(config.requests_budget());
         let workers = Workers { meters: &meters, back: &back, give_up: &give_up, broken: &broken };
         let lanes = workers.start(&config, &side, &close_side)?;
 
@@ -195,7 +195,7 @@ impl Workers<'_> {
         side: &Tasks,
         stop: &CancellationToken,
     ) -> anyhow::Result<Lanes> {
-        let mut builder = LanesBuilder::new(config.server.budget);
+        let mut builder = LanesBuilder::new(config.requests_budget());
         for (index, destination) in config.remote_write.iter().enumerate() {
             let inboxes = builder.destination(
                 &destination.name,
@@ -264,7 +264,7 @@ impl Workers<'_> {
 /// What a destination's unsettled batches may hold of the budget. With several destinations none
 /// may hold all of it, so that requests for the others still find room.
 fn share_bytes(config: &Config, destination: &Destination) -> u64 {
-    let budget = config.server.budget;
+    let budget = config.requests_budget();
     match (config.remote_write.len(), destination.required) {
         (0 | 1, _) => budget,
         (_, true) => budget / 4 * 3,
@@ -287,6 +287,10 @@ fn refresh(
     let cache_bytes = gauge(&meters::SERIES_CACHE_BYTES);
     let cache_limit = gauge(&meters::SERIES_CACHE_LIMIT);
     let identities = gauge(&meters::SERIES_CACHE_IDENTITIES);
+    let series = gauge(&meters::SERIES_LAST_HOUR);
+    for (kind, most) in mapper.series_limits() {
+        meters.gauge(&meters::SERIES_LIMIT, &[kind.name()]).set(f64::from(most));
+    }
     let (budget, mapper) = (Arc::clone(budget), Arc::clone(mapper));
     Arc::new(move || {
         used.set(budget.used() as f64);
@@ -294,6 +298,9 @@ fn refresh(
         cache_bytes.set(stats.bytes as f64);
         cache_limit.set(stats.limit_bytes as f64);
         identities.set(stats.identities as f64);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        series.set(mapper.series_last_hour(now_ms) as f64);
     })
 }
 
