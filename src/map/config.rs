@@ -154,7 +154,7 @@ impl SeriesLimit {
     #[must_use]
     pub fn most_within(bytes: u64) -> u32 {
         let entries = (bytes / Self::ENTRY_BYTES).saturating_sub(u64::from(Self::ENTRIES_MIN));
-        u32::try_from(entries / 5 * 4).unwrap_or(u32::MAX).min(Self::MOST)
+        u32::try_from(entries * 4 / 5).unwrap_or(u32::MAX).min(Self::MOST)
     }
 }
 

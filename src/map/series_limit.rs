@@ -145,6 +145,10 @@ impl KnownSeries {
 mod tests {
     use super::*;
 
+    const fn limit(per_hour: u32, per_namespace_per_hour: Option<u32>) -> SeriesLimit {
+        SeriesLimit { per_hour, per_namespace_per_hour }
+    }
+
     #[test]
     fn a_lower_limit_keeps_those_seen_last() {
         let old = KnownSeries::new(limit(100, None));
