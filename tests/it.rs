@@ -14,6 +14,10 @@ mod architecture;
 #[path = "it/config.rs"]
 mod config;
 
+/// The limit of series in the configuration, and what it takes of the budget.
+#[path = "it/config_series_limit.rs"]
+mod config_series_limit;
+
 /// Decode: every fact of the stream formats has a fixture; records in, one line per reading out.
 #[path = "it/decode_fixtures.rs"]
 mod decode_fixtures;
@@ -78,6 +82,10 @@ mod end_to_end_isolation;
 #[path = "it/end_to_end_outage.rs"]
 mod end_to_end_outage;
 
+/// The whole house: more series than may be, and samples ahead of the clock.
+#[path = "it/end_to_end_series_limit.rs"]
+mod end_to_end_series_limit;
+
 /// The whole house: stopped under load, it answers what it took on.
 #[path = "it/end_to_end_shutdown.rs"]
 mod end_to_end_shutdown;
@@ -141,6 +149,10 @@ mod map_kit;
 /// Data points become series: names, labels, values, statistics.
 #[path = "it/map_series.rs"]
 mod map_series;
+
+/// The limit of series, per hour and namespace: exact, and the same however a body is decoded.
+#[path = "it/map_series_limit.rs"]
+mod map_series_limit;
 
 /// `check`, `explain`, `healthcheck` and `demo` as processes: what they print, and how they end.
 #[path = "it/process_commands.rs"]

@@ -28,6 +28,7 @@ struct Books {
     partial: Counter,
     refused: Counter,
     aged_out: Counter,
+    too_new: Counter,
     dropped: Counter,
     lost: Counter,
     dropped_log: Seldom,
@@ -59,11 +60,13 @@ pub struct Tally {
     pub refused: u64,
     /// Too old for the destination.
     pub aged_out: u64,
+    /// Too far ahead of the clock for the destination.
+    pub too_new: u64,
 }
 
 impl Tally {
     fn sum(&self) -> u64 {
-        self.delivered + self.partial + self.refused + self.aged_out
+        self.delivered + self.partial + self.refused + self.aged_out + self.too_new
     }
 }
 
@@ -128,6 +131,7 @@ impl Drop for Part {
         self.books.partial.increment(self.tally.partial);
         self.books.refused.increment(self.tally.refused);
         self.books.aged_out.increment(self.tally.aged_out);
+        self.books.too_new.increment(self.tally.too_new);
         self.books.in_flight.decrement(total as f64);
         if !self.required {
             self.books.drop_samples(lost, "not delivered in time");
@@ -208,6 +212,7 @@ impl LanesBuilder {
             partial: outcome("partial"),
             refused: outcome("refused"),
             aged_out: outcome("aged_out"),
+            too_new: outcome("too_new"),
             dropped: outcome("dropped"),
             lost: outcome("lost"),
             dropped_log: Seldom::default(),

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
+use tracing::error;
 
 use super::reply::now_ms;
 use super::skips::Skips;
 use crate::decode::{Format, Reason};
+use crate::map::{LimitKind, Limited};
 use crate::meters::{self, Meters, Weighted};
 use crate::sample::Freshness;
+use crate::seldom::Seldom;
 
 /// Delivery streams with a gauge of their own.
 const STREAMS_MAX: usize = 1_000;
@@ -36,6 +39,7 @@ pub(super) struct Books {
     hits: Counter,
     misses: Counter,
     evictions: Counter,
+    limited: [(Counter, Seldom); LimitKind::ALL.len()],
     streams: Bounded<Gauge>,
     ages: Bounded<Arc<Weighted>>,
 }
@@ -53,6 +57,7 @@ pub(super) struct Yield {
     pub(super) conflicts: Vec<(&'static str, u64)>,
     /// By destination.
     pub(super) superseded: Vec<u64>,
+    pub(super) limited: Limited,
 }
 
 impl Books {
@@ -71,6 +76,10 @@ impl Books {
             hits: meters.counter(&meters::SERIES_CACHE_HITS, &[]),
             misses: meters.counter(&meters::SERIES_CACHE_MISSES, &[]),
             evictions: meters.counter(&meters::SERIES_CACHE_EVICTIONS, &[]),
+            limited: LimitKind::ALL.map(|kind| {
+                let counter = meters.counter(&meters::SERIES_LIMITED, &[kind.name()]);
+                (counter, Seldom::default())
+            }),
             streams: Bounded::new(STREAMS_MAX),
             ages: Bounded::new(NAMESPACES_MAX),
             meters: meters.clone(),
@@ -111,6 +120,25 @@ impl Books {
         self.evictions.increment(numbers.evictions);
         for (conflict, times) in &numbers.conflicts {
             self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
+        }
+        self.limited(&numbers.limited);
+    }
+
+    fn limited(&self, limited: &Limited) {
+        let kinds = LimitKind::ALL.into_iter().zip(&self.limited);
+        for ((kind, (counter, seldom)), (samples, namespace)) in
+            kinds.zip(limited.samples.iter().zip(&limited.namespaces))
+        {
+            counter.increment(*samples);
+            if let Some(namespace) = namespace.as_deref()
+                && let Some(unsaid) = seldom.due()
+            {
+                let limit = kind.name();
+                error!(
+                    limit,
+                    namespace, samples, unsaid, "samples of series beyond the limit left out"
+                );
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::admission::{cover, too_long};
 use super::books::Yield;
 use super::head::Encoding;
-use super::reply::echoed;
+use super::reply::{echoed, now_ms};
 use super::skips::Skips;
 use super::unpack::{self, Packed};
 use crate::decode::envelope::{self, Data};
@@ -122,7 +122,7 @@ impl Workers {
         permit: Permit,
         mapper: &Mapper,
     ) -> Result<Decoded, Undecoded> {
-        let mapping = mapper.begin(&terms.labels).only(slice);
+        let mapping = mapper.begin(&terms.labels, now_ms()).only(slice);
         let held = Held { bytes: 0, permit };
         self.with_bench(|bench| decode(&opened.body, &mut bench.record, terms, held, mapping))
             .map_err(|failed| failed.why)
@@ -168,7 +168,8 @@ impl Job {
             }
         };
         let held = Held { bytes: body.capacity() as u64, permit };
-        let outcome = decode(&body, &mut bench.record, terms, held, mapper.begin(&terms.labels));
+        let mapping = mapper.begin(&terms.labels, now_ms());
+        let outcome = decode(&body, &mut bench.record, terms, held, mapping);
         match outcome {
             Err(Failed { why: Undecoded::NoRoom, batch_bytes, mut permit })
                 if batch_bytes > batch_bytes_max =>
@@ -298,6 +299,7 @@ fn decode(
         evictions: mapped.cache_evictions,
         conflicts: mapped.conflicts.iter().map(|(kind, times)| (kind.name(), *times)).collect(),
         superseded: mapped.superseded,
+        limited: mapped.limited,
     };
     Ok(Decoded { batch: mapped.batch, permit, skips, numbers })
 }
