@@ -286,9 +286,9 @@ async fn what_a_best_effort_destination_has_is_not_sent_to_it_again_and_what_it_
         let first = sent(&house, good());
         let optional = part(&mut house.inboxes[2..]).await;
         if dropped {
-            lose(optional, "no")
+            lose(optional, "no");
         } else {
-            settle(optional)
+            settle(optional);
         }
         lose(part(&mut house.inboxes[..2]).await, "no");
         assert_eq!(first.await.unwrap().status, 503);
