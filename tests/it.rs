@@ -62,6 +62,10 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The whole house: what comes again is not sent again.
+#[path = "it/end_to_end_again.rs"]
+mod end_to_end_again;
+
 /// The whole house: bodies as large as Firehose may send, empty records, foreign records.
 #[path = "it/end_to_end_bulk.rs"]
 mod end_to_end_bulk;
@@ -130,6 +134,10 @@ mod lane;
 #[path = "it/lane_kit.rs"]
 mod lane_kit;
 
+/// The memory of requests does what a naive one does.
+#[path = "it/ledger.rs"]
+mod ledger;
+
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
@@ -185,6 +193,14 @@ mod prometheus;
 /// Remote write as prost messages.
 #[path = "it/prompb.rs"]
 mod prompb;
+
+/// Requests that come again: joined, remembered, resumed.
+#[path = "it/receive_again.rs"]
+mod receive_again;
+
+/// What makes a request another one, and what is remembered of slices and across reloads.
+#[path = "it/receive_again_content.rs"]
+mod receive_again_content;
 
 /// Every row of the status table, and what a request leaves behind.
 #[path = "it/receive_answers.rs"]

@@ -108,6 +108,12 @@ impl Mapper {
         self.cache.close();
     }
 
+    /// Tells apart mappers that cut requests into different slices.
+    #[must_use]
+    pub fn slicing(&self) -> u64 {
+        self.keys.hash_one("slicing")
+    }
+
     /// The series cache's figures.
     #[must_use]
     pub fn cache_stats(&self) -> CacheStats {

@@ -43,6 +43,10 @@ metrics! {
         "Size of request bodies after decompression.";
     FIREHOSE_REQUEST_WIRE = "sluicegate_firehose_request_wire_bytes", BYTES, [],
         "Size of request bodies as they came.";
+    FIREHOSE_REQUESTS_REPEATED = "sluicegate_firehose_requests_repeated_total", Kind::Counter, ["outcome"],
+        "Requests that came again: joined (with one at work), settled (remembered, nothing is sent), resumed (sent to those destinations alone that had not settled it).";
+    REQUEST_MEMORY_ENTRIES = "sluicegate_request_memory_entries", Kind::Gauge, [],
+        "Requests at work or remembered, slices of large ones included.";
     CONNECTIONS = "sluicegate_connections", Kind::Gauge, ["listener"],
         "Open connections.";
     ACCESS_KEY_LAST_USED = "sluicegate_access_key_last_used_timestamp_seconds", Kind::Gauge, ["key"],

@@ -29,6 +29,9 @@ const CODES: [&str; 7] = ["200", "400", "401", "403", "405", "500", "503"];
 pub(super) struct Books {
     meters: Meters,
     requests: [Counter; CODES.len()],
+    pub(super) joined: Counter,
+    pub(super) remembered: Counter,
+    pub(super) resumed: Counter,
     duration: Histogram,
     wire_bytes: Histogram,
     body_bytes: Histogram,
@@ -63,7 +66,11 @@ pub(super) struct Yield {
 impl Books {
     pub(super) fn new(meters: &Meters) -> Self {
         let skipped = |reason: Reason| meters.counter(&meters::RECORDS_SKIPPED, &[reason.name()]);
+        let repeated = |outcome| meters.counter(&meters::FIREHOSE_REQUESTS_REPEATED, &[outcome]);
         Self {
+            joined: repeated("joined"),
+            remembered: repeated("settled"),
+            resumed: repeated("resumed"),
             requests: CODES.map(|code| meters.counter(&meters::FIREHOSE_REQUESTS, &[code])),
             duration: meters.histogram(&meters::FIREHOSE_REQUEST_DURATION, &[]),
             wire_bytes: meters.histogram(&meters::FIREHOSE_REQUEST_WIRE, &[]),

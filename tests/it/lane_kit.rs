@@ -174,7 +174,7 @@ impl Works {
     ) -> Result<Acked, Full> {
         let permit = self.budget.try_take(REQUEST_CHARGE_MIN).expect("room");
         let deadline = Instant::now() + deadline;
-        let request = Request { id: "r".to_owned(), deadline, batches: 1 };
+        let request = Request { id: "r".to_owned(), deadline, batches: 1, claim: None };
         self.lanes.submit(batch(samples, &self.lane_counts), permit, request)
     }
 
