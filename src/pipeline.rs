@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -16,7 +17,7 @@ use crate::deliver::{Destination, Lane, Remote, Report, Witnesses};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
-use crate::receive::{Door, Limits, health_routes, listener};
+use crate::receive::{Door, Limits, Tls, health_routes, listener};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Exhibit};
 
@@ -115,9 +116,12 @@ impl House {
                      tasks: &Tasks,
                      stop: &CancellationToken| {
             let (on, stop) = (tasks.clone(), stop.clone());
+            let limits = watch::channel(limits).1;
             tasks.spawn(async move { listener::serve(listener, app, limits, &on, stop).await });
         };
-        let limits = Limits::new(&config.server, &meters, "ingest");
+        let tls = config.server.tls_config.as_ref().map(Tls::open).transpose();
+        let tls = tls.context("server.tls_config")?;
+        let limits = Limits { tls, ..Limits::new(&config.server, &meters, "ingest") };
         serve(listeners.ingest, limits, door.router(), &front, &close_front);
         let exhibit = Exhibit {
             meters: meters.clone(),

@@ -16,9 +16,14 @@ mod health;
 mod books;
 mod panics;
 pub mod listener;
+mod connection;
+mod places;
 mod activity;
+pub mod tls;
+mod any_certificate;
 
-pub use config::{AccessKey, Config, KeySource, OnUndecodable};
+pub use config::{AccessKey, ClientAuth, Config, KeySource, OnUndecodable, TlsConfig, TlsVersion};
 pub use health::{Health, health_routes};
 pub use http::{Door, DoorFault};
 pub use listener::{Limits, serve};
+pub use tls::{Tls, TlsFault};
