@@ -59,6 +59,7 @@ impl Service<'_> {
 
     /// The handshake, within the time that the first request's headers have.
     async fn handshake(&self, stream: TcpStream, tls: &Tls) -> Option<TlsStream<TcpStream>> {
+        let peer = stream.peer_addr().ok();
         let failure = tokio::select! {
             shaken = shake_hands(stream, tls) => match shaken {
                 Ok(stream) => return stream,
@@ -70,7 +71,7 @@ impl Service<'_> {
         };
         self.limits.handshake_failures.increment(1);
         if let Some(left_out) = self.limits.handshake_log.due() {
-            tracing::warn!(error = failure, left_out, "TLS handshake failed");
+            tracing::warn!(?peer, error = failure, left_out, "TLS handshake failed");
         }
         None
     }

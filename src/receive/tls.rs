@@ -172,7 +172,10 @@ impl Files {
         let pair = |error: &Error| TlsFault::Pair {
             cert: config.cert_file.clone(),
             key: config.key_file.clone(),
-            why: error.to_string(),
+            why: match error {
+                Error::InconsistentKeys(_) => "they do not belong together".to_owned(),
+                other => other.to_string(),
+            },
         };
         let versions: &[_] = match config.min_version {
             TlsVersion::Tls12 => &[&TLS13, &TLS12],
@@ -265,5 +268,101 @@ fn trouble(error: &pem::Error) -> &'static str {
         pem::Error::MissingSectionEnd { .. } => "ends within a section",
         pem::Error::Base64Decode(_) => "holds broken Base64",
         _ => "is no PEM",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// What the log says, by level.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log {
+        /// Warnings and notes since the last look.
+        fn take(&self) -> (usize, usize) {
+            let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+            assert!(!text.contains("BEGIN"), "{text}");
+            (text.matches("WARN").count(), text.matches("INFO").count())
+        }
+    }
+
+    fn write(directory: &Path) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(directory.join("cert"), certificate.pem()).unwrap();
+        std::fs::write(directory.join("key"), key.serialize_pem()).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replacement_that_is_unfit_is_told_once_and_leaves_the_last_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let (cert, key) = (directory.path().join("cert"), directory.path().join("key"));
+        write(directory.path());
+        let config = TlsConfig {
+            cert_file: cert.clone(),
+            key_file: key.clone(),
+            client_ca_file: Some(directory.path().join("cert")),
+            client_auth_type: ClientAuth::VerifyClientCertIfGiven,
+            min_version: TlsVersion::Tls12,
+        };
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let _log = tracing::subscriber::set_default(subscriber);
+        let tls = Tls::open(&config).unwrap();
+        let first = tls.current();
+        let later = async || {
+            tokio::time::advance(FRESH).await;
+            tls.current()
+        };
+        assert!(Arc::ptr_eq(&first, &later().await), "nothing has changed");
+        let (good_cert, good_key) = (std::fs::read(&cert).unwrap(), std::fs::read(&key).unwrap());
+        let strange = KeyPair::generate().unwrap().serialize_pem().into_bytes();
+        let half = good_cert[..good_cert.len() / 2].to_vec();
+        for (path, bytes) in [
+            (&key, strange),
+            (&cert, half),
+            (&cert, Vec::new()),
+            (&key, b"-----BEGIN secret".to_vec()),
+        ] {
+            std::fs::write(path, &bytes).unwrap();
+            for told in [1, 0, 0] {
+                assert!(Arc::ptr_eq(&first, &later().await));
+                assert_eq!(log.take(), (told, 0));
+            }
+            std::fs::write(&cert, &good_cert).unwrap();
+            std::fs::write(&key, &good_key).unwrap();
+            assert!(Arc::ptr_eq(&first, &later().await));
+            assert_eq!(log.take(), (0, 1), "mended");
+        }
+        std::fs::remove_file(&cert).unwrap();
+        assert!(Arc::ptr_eq(&first, &later().await));
+        assert_eq!(log.take(), (1, 0));
+        write(directory.path());
+        assert!(Arc::ptr_eq(&first, &tls.current()), "not looked at again within the second");
+        let second = later().await;
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &later().await));
+        assert_eq!(log.take(), (0, 1));
+        assert!(!format!("{tls:?}").contains("BEGIN"));
     }
 }

@@ -109,7 +109,7 @@ fn check_names_the_file_that_does_not_fit() {
         ("a.pem", "a.key", "ca.pem", ""),
         ("gone.pem", "a.key", "ca.pem", "cert_file: cannot read DIR/gone.pem: No such file"),
         ("a.pem", "gone.key", "ca.pem", "key_file: cannot read DIR/gone.key"),
-        ("a.pem", "b.key", "ca.pem", "(expected a certificate and its own key)"),
+        ("a.pem", "b.key", "ca.pem", "a.pem and DIR/b.key: they do not belong together"),
         ("a.key", "a.key", "ca.pem", "cert_file: DIR/a.key: holds none (expected certificates"),
         ("a.pem", "a.pem", "ca.pem", "key_file: DIR/a.pem: holds none (expected a private key"),
         ("cut.pem", "a.key", "ca.pem", "cert_file: DIR/cut.pem: ends within a section"),

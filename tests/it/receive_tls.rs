@@ -71,7 +71,7 @@ impl Authority {
     }
 
     /// TLS with a fresh certificate for this machine, `server.pem`.
-    fn config(&self, auth: ClientAuth) -> TlsConfig {
+    pub(crate) fn config(&self, auth: ClientAuth) -> TlsConfig {
         self.write("server", "127.0.0.1");
         TlsConfig {
             cert_file: self.path("server.pem"),
@@ -94,7 +94,7 @@ impl Authority {
         .await
     }
 
-    fn connector(
+    pub(crate) fn connector(
         &self,
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&str],
@@ -118,13 +118,16 @@ impl Authority {
     }
 }
 
-async fn shake(connector: &TlsConnector, open: &Open) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn shake(
+    connector: &TlsConnector,
+    open: &Open,
+) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(open.address).await?;
     connector.connect("127.0.0.1".try_into().unwrap(), stream).await
 }
 
 /// A whole request and its answer's status. An error if the connection does not come to that.
-async fn ask(stream: &mut TlsStream<TcpStream>) -> io::Result<u16> {
+pub(crate) async fn ask(stream: &mut TlsStream<TcpStream>) -> io::Result<u16> {
     stream.write_all(&whole(&envelope(ID, &[line(1).as_bytes()]))).await?;
     let mut first = [0; 12];
     stream.read_exact(&mut first).await?;
