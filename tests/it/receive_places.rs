@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::Version;
@@ -100,12 +102,15 @@ async fn http2_that_idles_makes_room_and_comes_again() {
     }
 }
 
-/// Peers that send so much and no more, and come again as soon as they are cut.
-fn flood(open: &Open, peers: usize, sent: &'static [u8]) {
+/// Peers that send so much and no more, and come again as soon as they are cut. Returns once all of
+/// them stand in line.
+async fn flood(open: &Open, peers: usize, sent: &'static [u8]) {
+    let came = Arc::new(AtomicUsize::new(0));
     for _ in 0..peers {
-        let address = open.address;
+        let (address, came) = (open.address, Arc::clone(&came));
         open.house.tasks.spawn(async move {
             while let Ok(mut stream) = TcpStream::connect(address).await {
+                came.fetch_add(1, Ordering::Relaxed);
                 if stream.write_all(sent).await.is_ok() {
                     ends(stream).await;
                 }
@@ -113,15 +118,18 @@ fn flood(open: &Open, peers: usize, sent: &'static [u8]) {
             }
         });
     }
+    while came.load(Ordering::Relaxed) < peers {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]
 async fn a_flood_of_half_headers_locks_nobody_out() {
-    let open = open(|config| config.max_connections = 32, true).await;
-    flood(&open, 300, b"POST /firehose HTTP/1.1\r\nhost:");
+    let open = open(|config| config.max_connections = 16, true).await;
+    flood(&open, 100, b"POST /firehose HTTP/1.1\r\nhost:").await;
     let body = whole(&envelope(ID, &[line(1).as_bytes()]));
-    let mut stream = connect(&open, &body, 32).await;
-    // 300 came before, and of 32 that rest for a second all may be asked to go.
+    let mut stream = connect(&open, &body, 16).await;
+    // 100 stand before it, and of 16 that rest for a second all may be asked to go.
     let mut seconds = 0;
     while is_open(&stream).await {
         passes(Duration::from_secs(1)).await;
@@ -144,7 +152,7 @@ async fn a_flood_of_half_handshakes_locks_nobody_out() {
     let tls = authority.config(ClientAuth::NoClientCert);
     let tune = |config: &mut Config| (config.tls_config, config.max_connections) = (Some(tls), 8);
     let open = open(tune, true).await;
-    flood(&open, 50, &[0x16, 3, 1, 2, 0, 1, 0]);
+    flood(&open, 50, &[0x16, 3, 1, 2, 0, 1, 0]).await;
     let connector = authority.connector(&[&TLS13], &[], None);
     let mut shaking = std::pin::pin!(shake(&connector, &open));
     let mut seconds = 0;
