@@ -10,6 +10,7 @@ mod reader;
 mod relabel;
 mod remote_write;
 mod server;
+mod server_tls;
 mod show;
 mod source;
 mod values;
@@ -76,6 +77,9 @@ impl Config {
             KeySource::KeyFile(path) => Some(path),
             KeySource::Key(_) => None,
         });
+        let tls = self.server.tls_config.iter().flat_map(|tls| {
+            [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()]
+        });
         let of_destinations = self.remote_write.iter().flat_map(|destination| {
             let secret = match &destination.auth {
                 Auth::BasicAuth { password: SecretSource::File(path), .. }
@@ -86,7 +90,7 @@ impl Config {
             let tls = &destination.tls_config;
             [secret, tls.ca_file.as_ref(), tls.cert_file.as_ref(), tls.key_file.as_ref()]
         });
-        keys.chain(of_destinations.flatten()).map(PathBuf::as_path)
+        keys.chain(tls.flatten()).chain(of_destinations.flatten()).map(PathBuf::as_path)
     }
 
     /// The effective configuration as YAML, secrets hidden. Where none stands in it, it reads back as

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::Budget;
-use crate::receive::{Door, Keys, Limits, Rules, health_routes, listener};
+use crate::receive::{Door, Keys, Limits, Rules, Tls, health_routes, listener};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Exhibit, ReloadAsked};
 
@@ -69,6 +69,8 @@ pub struct House {
     pub meters: Meters,
     door: Arc<Door>,
     current: Mutex<Current>,
+    /// What the ingest listener holds its connections to.
+    ingest_limits: watch::Sender<Limits>,
     /// What `/config` shows.
     shown: watch::Sender<Arc<str>>,
     reload_asked: Mutex<mpsc::Receiver<ReloadAsked>>,
@@ -124,15 +126,18 @@ impl House {
         let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
 
         let serve = |listener: TcpListener,
-                     limits: Limits,
+                     limits: watch::Receiver<Limits>,
                      app,
                      tasks: &Tasks,
                      stop: &CancellationToken| {
             let (on, stop) = (tasks.clone(), stop.clone());
             tasks.spawn(async move { listener::serve(listener, app, limits, &on, stop).await });
         };
-        let limits = Limits::new(&config.server, &meters, "ingest");
-        serve(listeners.ingest, limits, door.router(), &front, &close_front);
+        let tls = config.server.tls_config.as_ref().map(Tls::open).transpose();
+        let tls = tls.context("server.tls_config")?;
+        let limits = Limits { tls, ..Limits::new(&config.server, &meters, "ingest") };
+        let ingest_limits = watch::Sender::new(limits);
+        serve(listeners.ingest, ingest_limits.subscribe(), door.router(), &front, &close_front);
         let shown = watch::Sender::new(Arc::from(config.to_yaml()));
         let (ask, reload_asked) = mpsc::channel(1);
         let exhibit = Exhibit {
@@ -142,7 +147,7 @@ impl House {
             reload: config.telemetry.enable_lifecycle.then_some(ask),
         };
         let app = telemetry::router(exhibit).merge(health_routes(door.health()));
-        let limits = Limits::telemetry(&config.server, &meters);
+        let limits = watch::channel(Limits::telemetry(&config.server, &meters)).1;
         serve(listeners.telemetry, limits, app, &side, &close_side);
         side.spawn(fold(meters.clone(), close_side.clone()));
         reload::tell(&meters, true);
@@ -154,6 +159,7 @@ impl House {
             meters,
             door,
             current: Mutex::new(Current { config, mapper, outposts }),
+            ingest_limits,
             shown,
             reload_asked: Mutex::new(reload_asked),
             front,

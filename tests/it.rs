@@ -17,6 +17,9 @@ mod config;
 /// The limit of series in the configuration, and what it takes of the budget.
 #[path = "it/config_series_limit.rs"]
 mod config_series_limit;
+/// What `server.tls_config` may say, and what `check` says of its files.
+#[path = "it/config_tls.rs"]
+mod config_tls;
 
 /// Decode: every fact of the stream formats has a fixture; records in, one line per reading out.
 #[path = "it/decode_fixtures.rs"]
@@ -217,6 +220,14 @@ mod receive_door;
 /// Who may come in: keys, their rotation, their sources.
 #[path = "it/receive_keys.rs"]
 mod receive_keys;
+
+/// When all connections are taken: who goes, and who never does.
+#[path = "it/receive_places.rs"]
+mod receive_places;
+
+/// TLS on the ingest listener: versions, clients' certificates, rotation, and peers that spoil it.
+#[path = "it/receive_tls.rs"]
+mod receive_tls;
 
 /// The door behind a real listener: connections, their limits, and their ends.
 #[path = "it/receive_wire.rs"]

@@ -204,7 +204,7 @@ fn name_the_variable(mut fault: Fault) -> Fault {
 /// Reads a text that holds every optional section, and lists what was asked for.
 pub(super) fn settings() -> Vec<String> {
     const EVERY_SECTION: &str = "
-server: { access_keys: [{}] }
+server: { access_keys: [{}], tls_config: {} }
 cloudwatch: { statistics_rules: [{}], series_limit: {} }
 relabel_configs: [{}]
 remote_write: [{ sigv4: {}, basic_auth: {}, authorization: {}, write_relabel_configs: [{}] }]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::memory;
 use super::reader::{Reader, Section};
+use super::{memory, server_tls};
 use crate::receive::{AccessKey, Config, KeySource, OnUndecodable};
 use crate::secret::Secret;
 use crate::units::{format_bytes, format_duration};
@@ -60,6 +60,10 @@ pub(super) fn read(section: &Section<'_>, memory_limit: Option<u64>) -> Config {
         budget,
         max_body_size,
         max_connections: section.count("max_connections", 1..=1_000_000).unwrap_or(256) as usize,
+        max_requests_per_connection: section
+            .count("max_requests_per_connection", 0..=u32::MAX)
+            .unwrap_or(10_000),
+        tls_config: section.block("tls_config", server_tls::read).flatten(),
         // Common attributes alone may be 64 KB, since Firehose sends them in one header.
         max_header_size: section.bytes("max_header_size", 8 << 10..=16 << 20).unwrap_or(128 << 10),
         read_header_timeout: section

@@ -49,6 +49,8 @@ metrics! {
         "Requests at work or remembered, slices of large ones included.";
     CONNECTIONS = "sluicegate_connections", Kind::Gauge, ["listener"],
         "Open connections.";
+    TLS_HANDSHAKE_FAILURES = "sluicegate_tls_handshake_failures_total", Kind::Counter, [],
+        "TLS handshakes of the ingest listener that failed or took too long.";
     ACCESS_KEY_LAST_USED = "sluicegate_access_key_last_used_timestamp_seconds", Kind::Gauge, ["key"],
         "When a request last came in with this access key; 0 before the first.";
     STREAM_LAST_SUCCESS = "sluicegate_stream_last_success_timestamp_seconds", Kind::Gauge, ["stream"],

@@ -18,11 +18,16 @@ mod health;
 mod books;
 mod panics;
 pub mod listener;
+mod connection;
+mod places;
 mod activity;
+pub mod tls;
+mod any_certificate;
 
 pub use auth::{KeyFault, Keys};
-pub use config::{AccessKey, Config, KeySource, OnUndecodable};
+pub use config::{AccessKey, ClientAuth, Config, KeySource, OnUndecodable, TlsConfig, TlsVersion};
 pub use health::{Health, health_routes};
 pub use http::Door;
 pub use listener::{Limits, serve};
 pub use rules::Rules;
+pub use tls::{Tls, TlsFault};
