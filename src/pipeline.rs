@@ -98,8 +98,8 @@ impl House {
         let lanes = workers.start(&config, &side, &close_side)?;
 
         let mapper = Arc::new(Mapper::new(config.plan()));
-        let rules = Rules::new(&config.server, Arc::clone(&mapper), lanes, &meters)?;
-        let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
+        let rules = Rules::new(&config.server, Arc::clone(&mapper), lanes, &budget, &meters)?;
+        let door = Door::new(rules, &meters, front.clone());
 
         let serve = |listener: TcpListener,
                      limits: Limits,
@@ -279,9 +279,12 @@ fn refresh(
     let cache_bytes = gauge(&meters::SERIES_CACHE_BYTES);
     let cache_limit = gauge(&meters::SERIES_CACHE_LIMIT);
     let identities = gauge(&meters::SERIES_CACHE_IDENTITIES);
-    let (budget, mapper) = (Arc::clone(budget), Arc::clone(mapper));
+    let (budget, mapper, meters) = (Arc::clone(budget), Arc::clone(mapper), meters.clone());
     Arc::new(move || {
         used.set(budget.used() as f64);
+        for (key, bytes) in budget.used_by_name() {
+            meters.gauge(&meters::ACCESS_KEY_BUDGET_USED, &[&key]).set(bytes as f64);
+        }
         let stats = mapper.cache_stats();
         cache_bytes.set(stats.bytes as f64);
         cache_limit.set(stats.limit_bytes as f64);

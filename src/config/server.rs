@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::memory;
 use super::reader::Section;
-use crate::receive::{AccessKey, Config, KeySource, OnUndecodable};
+use crate::receive::{AccessKey, Config, KeySource, OnUndecodable, key_part_bytes_max};
 use crate::secret::Secret;
 use crate::units::{format_bytes, format_duration};
 
@@ -29,7 +29,7 @@ const KEY_BYTES_MAX: usize = 4096;
 pub(super) fn read(section: &Section<'_>, memory_limit: Option<u64>) -> Config {
     let insecure = section.bool("insecure_allow_unauthenticated").unwrap_or_default();
     let access_keys = access_keys(section, insecure);
-    let (budget, max_body_size) = sizes(section, memory_limit);
+    let (budget, max_body_size) = sizes(section, memory_limit, access_keys.len());
     let request_deadline = below(
         section,
         ("request_deadline", Duration::from_secs(150)),
@@ -149,20 +149,26 @@ fn path(section: &Section<'_>) -> String {
         .unwrap_or_else(|| "/firehose".to_owned())
 }
 
-/// The budget and the largest body. A body has to fit into the budget together with what is made of
-/// it, so the default of one follows the other.
-fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
+/// The budget and the largest body. A body has to fit into what one key may hold of the budget,
+/// together with an eighth of its samples, which are about four times as large: so the default of
+/// one follows the other.
+fn sizes(section: &Section<'_>, memory_limit: Option<u64>, keys: usize) -> (u64, u64) {
     let said_budget = section.bytes("budget", BUDGET_BYTES_MIN..=1 << 44);
     let budget = said_budget.unwrap_or_else(|| memory::default_budget_bytes(memory_limit));
+    let part = key_part_bytes_max(budget, keys);
     let body = section
         .bytes("max_body_size", 1 << 10..=1 << 40)
-        .unwrap_or(BODY_BYTES_DEFAULT.min(budget / 4 * 3));
-    if body > budget {
-        let message = format!(
-            "max_body_size ({}) must fit into budget ({})",
-            format_bytes(body),
-            format_bytes(budget)
-        );
+        .unwrap_or_else(|| default_body_bytes(part));
+    if body > part {
+        let (said, whole) = (format_bytes(body), format_bytes(budget));
+        let message = match keys {
+            0 | 1 => format!("max_body_size ({said}) must fit into budget ({whole})"),
+            _ => format!(
+                "max_body_size ({said}) must fit into the {} of budget ({whole}) that one of {keys} \
+                 access keys may hold",
+                format_bytes(part)
+            ),
+        };
         section.reader.relation([&section.at("max_body_size"), &section.at("budget")], message);
     } else if body < CONTRACT_BODY_BYTES {
         let key = if section.says("max_body_size") { "max_body_size" } else { "budget" };
@@ -174,6 +180,14 @@ fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
         );
         section.note(key, message);
     }
+    if body <= part && body > part / 3 * 2 {
+        let message = format!(
+            "bodies above {}, two thirds of what their sender may hold of the budget, may find no \
+             room beside their own samples and be refused for ever",
+            format_bytes(part / 3 * 2)
+        );
+        section.note("max_body_size", message);
+    }
     if let (Some(said), Some(limit)) = (said_budget, memory_limit)
         && said > limit
     {
@@ -181,6 +195,12 @@ fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
         section.note("budget", format!("is more than the container's memory limit ({limit})"));
     }
     (budget, body)
+}
+
+/// Two thirds of what the sender may hold, in whole MiB where there are any.
+fn default_body_bytes(part: u64) -> u64 {
+    let bytes = BODY_BYTES_DEFAULT.min(part / 3 * 2);
+    if bytes < 1 << 20 { bytes } else { bytes & !0xF_FFFF }
 }
 
 fn access_keys(section: &Section<'_>, insecure: bool) -> Vec<AccessKey> {

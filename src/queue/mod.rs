@@ -5,5 +5,5 @@ pub mod budget;
 pub mod lanes;
 
 pub use ack::{Acked, Load, Request, Settled};
-pub use budget::{Budget, Permit};
+pub use budget::{Budget, Lack, Permit, Purse, largest_part_bytes};
 pub use lanes::{Full, Inbox, Lanes, LanesBuilder, Limits, Part, REQUEST_CHARGE_MIN, Tally};

@@ -3,15 +3,18 @@
 //! Firehose allows, whatever the outcome of the others.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use metrics::Gauge;
 use subtle::{Choice, ConstantTimeEq as _};
 
+use super::account::Account;
 use super::config::{Config, KeySource};
 use super::head::Head;
 use super::reply::{Answer, now_ms};
 use crate::glob::matches;
 use crate::meters::{self, Meters};
+use crate::queue::Budget;
 use crate::secret::Secret;
 use crate::secret::file::SecretFile;
 
@@ -51,11 +54,15 @@ pub enum KeyFault {
 
 /// The keys that open the door.
 #[derive(Debug)]
-pub(super) struct Keys(Vec<Key>);
+pub(super) struct Keys {
+    keys: Vec<Key>,
+    /// Theirs who need no key.
+    anyone: Account,
+}
 
 #[derive(Debug)]
 struct Key {
-    name: String,
+    account: Account,
     text: Text,
     source_arns: Vec<String>,
     accounts: Vec<String>,
@@ -68,7 +75,7 @@ enum Text {
     File(SecretFile),
 }
 
-/// Who came in.
+/// Who came in, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pass<'a> {
     /// The key's name; none where no key is needed.
@@ -76,15 +83,19 @@ pub(super) struct Pass<'a> {
 }
 
 impl Keys {
-    /// Reads the keys of the configuration.
+    /// Reads the keys of the configuration, and divides the budget among them if they can be used.
     ///
     /// # Errors
     /// If a key cannot be read or can never match, or if there is none and that is not allowed.
-    pub(super) fn new(config: &Config, meters: &Meters) -> Result<Self, KeyFault> {
+    pub(super) fn new(
+        config: &Config,
+        budget: &Arc<Budget>,
+        meters: &Meters,
+    ) -> Result<Self, KeyFault> {
         if config.access_keys.is_empty() && !config.insecure_allow_unauthenticated {
             return Err(KeyFault::None);
         }
-        let mut keys = Vec::with_capacity(config.access_keys.len());
+        let mut texts = Vec::with_capacity(config.access_keys.len());
         for key in &config.access_keys {
             let name = key.name.clone();
             let (secret, file) = match &key.source {
@@ -106,29 +117,30 @@ impl Keys {
             if padded.length as usize > KEY_BYTES_MAX {
                 return Err(KeyFault::TooLong { name });
             }
-            let last_used = meters.gauge(&meters::ACCESS_KEY_LAST_USED, &[&name]);
-            last_used.set(0.0);
-            keys.push(Key {
-                name,
-                text: file.map_or(Text::Fixed(padded), Text::File),
-                source_arns: key.source_arns.clone(),
-                accounts: key.accounts.clone(),
-                last_used,
-            });
+            texts.push(file.map_or(Text::Fixed(padded), Text::File));
         }
-        Ok(Self(keys))
+        let names: Vec<&str> = config.access_keys.iter().map(|key| key.name.as_str()).collect();
+        let accounts = Account::of_each(&names, budget, meters);
+        let mut keys = Vec::with_capacity(texts.len());
+        for ((key, text), account) in config.access_keys.iter().zip(texts).zip(accounts) {
+            let last_used = meters.gauge(&meters::ACCESS_KEY_LAST_USED, &[&key.name]);
+            last_used.set(0.0);
+            let (source_arns, accounts) = (key.source_arns.clone(), key.accounts.clone());
+            keys.push(Key { account, text, source_arns, accounts, last_used });
+        }
+        Ok(Self { keys, anyone: Account::of_anyone(budget, meters) })
     }
 
     /// Lets a request in by its headers alone, or says 401 or 403.
-    pub(super) fn check(&self, head: &Head) -> Result<Pass<'_>, Answer> {
-        if self.0.is_empty() {
-            return Ok(Pass { key: None });
+    pub(super) fn check(&self, head: &Head) -> Result<&Account, Answer> {
+        if self.keys.is_empty() {
+            return Ok(&self.anyone);
         }
         let shown = Padded::new(head.access_key().unwrap_or_default());
         // No way out of this loop: each key costs the same, known or not.
-        let fitting: Vec<bool> = self.0.iter().map(|key| key.is(&shown)).collect();
+        let fitting: Vec<bool> = self.keys.iter().map(|key| key.is(&shown)).collect();
         let known: Vec<&Key> =
-            self.0.iter().zip(fitting).filter_map(|(key, fits)| fits.then_some(key)).collect();
+            self.keys.iter().zip(fitting).filter_map(|(key, fits)| fits.then_some(key)).collect();
         if known.is_empty() {
             return Err(Answer::Unknown);
         }
@@ -136,7 +148,7 @@ impl Keys {
         let arn = head.source_arn();
         let key = known.into_iter().find(|key| key.allows(arn)).ok_or(Answer::Forbidden)?;
         key.last_used.set(now_ms() as f64 / 1000.0);
-        Ok(Pass { key: Some(&key.name) })
+        Ok(&key.account)
     }
 }
 

@@ -5,6 +5,7 @@ pub mod http;
 mod rules;
 mod head;
 mod auth;
+mod account;
 mod attributes;
 mod admission;
 mod unread;
@@ -19,7 +20,7 @@ mod panics;
 pub mod listener;
 mod activity;
 
-pub use config::{AccessKey, Config, KeySource, OnUndecodable};
+pub use config::{AccessKey, Config, KeySource, OnUndecodable, key_part_bytes_max};
 pub use health::{Health, health_routes};
 pub use http::Door;
 pub use listener::{Limits, serve};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::Counter;
 
+use super::account::Account;
 use super::admission;
 use super::attributes;
 use super::auth::{KeyFault, Keys, Pass};
@@ -44,18 +45,19 @@ pub struct Rules {
 }
 
 /// What the headers of a request gave it.
-pub(super) struct Admitted {
+pub(super) struct Admitted<'a> {
     pub(super) encoding: Encoding,
     pub(super) claimed: Option<u64>,
     pub(super) labels: Vec<(String, String)>,
     pub(super) permit: Permit,
+    pub(super) account: &'a Account,
 }
 
 /// A request whose body is not wanted: the answer, and how much of the body is read nevertheless.
 pub(super) struct TurnedAway(pub(super) Answer, pub(super) Bounds);
 
 impl Rules {
-    /// Reads the keys and puts the rules together. The mapper's outlets and the lanes are those of
+    /// Reads the keys, divides the budget among them, and puts the rules together. The mapper's outlets and the lanes are those of
     /// the same destinations, in the same order.
     ///
     /// # Errors
@@ -64,13 +66,14 @@ impl Rules {
         config: &Config,
         mapper: Arc<Mapper>,
         lanes: Lanes,
+        budget: &Arc<Budget>,
         meters: &Meters,
     ) -> Result<Self, DoorFault> {
         let superseded =
             lanes.destinations().map(|name| meters.counter(&meters::SAMPLES_SUPERSEDED, &[name]));
         Ok(Self {
             path: config.path.clone(),
-            keys: Keys::new(config, meters)?,
+            keys: Keys::new(config, budget, meters)?,
             common_attributes: config.common_attributes.clone(),
             on_undecodable: config.on_undecodable,
             request_deadline: config.request_deadline,
@@ -88,11 +91,11 @@ impl Rules {
         &'a self,
         head: &Head,
         pass: &mut Pass<'a>,
-        budget: &Arc<Budget>,
         is_shutting_down: bool,
-    ) -> Result<Admitted, TurnedAway> {
-        *pass = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
-        let turn_away = |answer| TurnedAway(answer, Bounds::known(self.body_bytes_max));
+    ) -> Result<Admitted<'a>, TurnedAway> {
+        let account = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
+        *pass = Pass { key: Some(&account.name) };
+        let turn_away = |answer| TurnedAway(answer, Bounds::KNOWN);
         let unreadable = |why| turn_away(Answer::Unreadable(why));
         if head.bytes() > self.header_bytes_max {
             let limit = format_bytes(self.header_bytes_max);
@@ -113,9 +116,10 @@ impl Rules {
         if claimed.is_some_and(|claimed| claimed > self.body_bytes_max) {
             return Err(unreadable(admission::too_long(self.body_bytes_max)));
         }
-        let charge = admission::charge(claimed, encoding, self.body_bytes_max, budget);
-        let permit = budget.try_take(charge).ok_or_else(|| turn_away(no_room(budget)))?;
-        Ok(Admitted { encoding, claimed, labels, permit })
+        let part = account.part_bytes_max();
+        let charge = admission::charge(claimed, encoding, self.body_bytes_max, part);
+        let permit = account.take(charge).map_err(turn_away)?;
+        Ok(Admitted { encoding, claimed, labels, permit, account })
     }
 
     /// The answer to a request whose time is up.
@@ -132,10 +136,4 @@ impl Rules {
             counter.increment(*samples);
         }
     }
-}
-
-/// The answer to a request that the budget has no room for.
-pub(super) fn no_room(budget: &Budget) -> Answer {
-    let limit = format_bytes(budget.limit());
-    Answer::Full(format!("the budget of {limit} is used up"))
 }

@@ -75,8 +75,8 @@ impl House {
             relabel: Vec::new(),
             outlets: vec![map::Outlet { lanes: 2, write_relabel: Vec::new() }],
         });
-        let rules = Rules::new(config, Arc::new(mapper), lanes, &meters)?;
-        let door = Door::new(rules, Arc::clone(&budget), &meters, tasks.clone());
+        let rules = Rules::new(config, Arc::new(mapper), lanes, &budget, &meters)?;
+        let door = Door::new(rules, &meters, tasks.clone());
         Ok(Self { door, budget, meters, tasks, inboxes })
     }
 
