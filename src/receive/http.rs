@@ -184,7 +184,7 @@ impl Door {
                         return Answer::Unreadable(format!("the body broke off: {why}"));
                     }
                 };
-                self.discard(body, Bounds::KNOWN);
+                self.discard(body, Bounds::known(rules.body_bytes_max));
                 return answer;
             }
             Err(_) => {

@@ -95,7 +95,7 @@ impl Rules {
     ) -> Result<Admitted<'a>, TurnedAway> {
         let account = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
         *pass = Pass { key: Some(&account.name) };
-        let turn_away = |answer| TurnedAway(answer, Bounds::KNOWN);
+        let turn_away = |answer| TurnedAway(answer, Bounds::known(self.body_bytes_max));
         let unreadable = |why| turn_away(Answer::Unreadable(why));
         if head.bytes() > self.header_bytes_max {
             let limit = format_bytes(self.header_bytes_max);

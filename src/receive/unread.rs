@@ -1,25 +1,28 @@
 //! What becomes of a body that nobody wants. A connection that is closed while its client still
-//! sends is reset, and the reset may overtake the answer. So a body that is short is read and thrown
-//! away while the answer goes out, and its connection can be used again. One that is long is not
-//! worth its reading: it is left where it is until the answer has had time to arrive, and then its
-//! connection ends. Reading is paid from one allowance for all connections, so that no number of
-//! them makes the gateway read more than that.
+//! sends is reset, and the reset eats the answer of a client that reads only after it has written. So
+//! the rest of what a known sender may send is read and thrown away while the answer goes out, at
+//! a pace that all connections share: whatever is sent, reading it costs no more than that. What
+//! a stranger sends is read if it is short. If it is long it is left where it is until the
+//! answer has had time to arrive.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Tasks;
 
-/// How long a body is left unread. Enough for an answer to arrive within a region or two.
-const LINGER: Duration = Duration::from_millis(250);
-/// Bodies that are left unread at once. Beyond them a connection ends without delay.
-const LINGERERS_MAX: usize = 64;
+/// How long a body is left unread: enough for an answer to arrive, and far less than anyone may hold
+/// a connection with headers that do not end.
+const LINGER: Duration = Duration::from_secs(1);
+/// Between two looks whether the pace allows to read on.
+const PACE: Duration = Duration::from_millis(10);
+/// Bytes per second. A second of the former takes about 70 ms of a processor.
+const KNOWN_PACE: u64 = 512 << 20;
+const STRANGERS_PACE: u64 = 32 << 20;
 
 /// How much of an unwanted body is read, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,25 +37,25 @@ impl Bounds {
     pub(super) const STRANGER: Self =
         Self { bytes_max: 1 << 20, time_max: Duration::from_secs(2), is_stranger: true };
 
-    /// For those who did. Firehose sends up to 5 MiB of records unless its buffer is set larger.
-    pub(super) const KNOWN: Self =
-        Self { bytes_max: 8 << 20, time_max: Duration::from_secs(5), is_stranger: false };
+    /// For those who did.
+    pub(super) const fn known(body_bytes_max: u64) -> Self {
+        let time_max = Duration::from_secs(30);
+        Self { bytes_max: body_bytes_max, time_max, is_stranger: false }
+    }
 }
 
-/// The allowances of all connections, and the places of those that wait.
+/// The allowances of all connections.
 #[derive(Debug)]
 pub(super) struct Discards {
     strangers: Allowance,
     known: Allowance,
-    lingerers: Arc<Semaphore>,
 }
 
 impl Discards {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            strangers: Allowance::new(16 << 20),
-            known: Allowance::new(64 << 20),
-            lingerers: Arc::new(Semaphore::new(LINGERERS_MAX)),
+            strangers: Allowance::new(STRANGERS_PACE),
+            known: Allowance::new(KNOWN_PACE),
         })
     }
 
@@ -72,9 +75,7 @@ impl Discards {
             let ends = async {
                 let reading = discards.read(&mut body, bounds);
                 let whole = timeout(bounds.time_max, reading).await;
-                if whole != Ok(true)
-                    && let Ok(_place) = discards.lingerers.try_acquire()
-                {
+                if whole != Ok(true) {
                     sleep(LINGER).await;
                 }
             };
@@ -85,17 +86,20 @@ impl Discards {
     /// Whether the body was read to its end. What claims to be too long is not begun with.
     async fn read(&self, body: &mut Body, bounds: Bounds) -> bool {
         let allowance = if bounds.is_stranger { &self.strangers } else { &self.known };
-        let claimed = body.size_hint().upper();
-        let mut granted = claimed.unwrap_or(bounds.bytes_max);
-        if granted > bounds.bytes_max || !allowance.try_take(granted) {
+        let mut left = bounds.bytes_max;
+        if body.size_hint().lower() > left {
             return false;
         }
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return true };
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match granted.checked_sub(length) {
-                Some(left) => granted = left,
+            match left.checked_sub(length) {
+                Some(less) => left = less,
                 None => return false,
+            }
+            // A frame is there already: it is paid before the next one is read.
+            while !allowance.try_take(length.min(allowance.bytes_max)) {
+                sleep(PACE).await;
             }
         }
         true
@@ -146,20 +150,27 @@ mod tests {
         assert!(allowance.try_take(1000) && !allowance.try_take(1));
     }
 
-    #[tokio::test]
-    async fn what_claims_to_be_too_long_is_not_begun_with_and_all_together_have_one_allowance() {
+    #[tokio::test(start_paused = true)]
+    async fn what_claims_to_be_too_long_is_not_begun_with() {
         let discards = Discards::new();
-        let body = |bytes: u64| Body::from(vec![0; bytes as usize]);
-        let (stranger, known) = (Bounds::STRANGER, Bounds::KNOWN);
-        let mut long = body(stranger.bytes_max + 1);
-        assert!(!discards.read(&mut long, stranger).await);
-        assert_eq!(long.size_hint().exact(), Some(stranger.bytes_max + 1));
-        assert!(discards.read(&mut long, known).await);
-        let mut read = 0;
-        while discards.read(&mut body(stranger.bytes_max), stranger).await {
-            read += 1;
+        let bounds = Bounds { bytes_max: 1000, ..Bounds::STRANGER };
+        let mut long = Body::from(vec![0; 1001]);
+        assert!(!discards.read(&mut long, bounds).await);
+        assert_eq!(long.size_hint().exact(), Some(1001));
+        assert!(discards.read(&mut Body::from(vec![0; 1000]), bounds).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_bodies_together_are_read_at_one_pace() {
+        let discards = Discards::new();
+        let started = Instant::now();
+        for _ in 0..96 {
+            assert!(discards.read(&mut Body::from(vec![0; 1 << 20]), Bounds::STRANGER).await);
         }
-        assert!((16..40).contains(&read), "{read}");
-        assert!(discards.read(&mut body(stranger.bytes_max), known).await, "an allowance apart");
+        let took = started.elapsed();
+        assert!((2000..2200).contains(&took.as_millis()), "{took:?}");
+        let others = Bounds::known(4 << 20);
+        assert!(discards.read(&mut Body::from(vec![0; 4 << 20]), others).await);
+        assert_eq!(started.elapsed(), took, "a pace apart");
     }
 }
