@@ -68,6 +68,7 @@ pub struct House {
     /// Everything counted.
     pub meters: Meters,
     door: Arc<Door>,
+    budget: Arc<Budget>,
     current: Mutex<Current>,
     /// What the ingest listener holds its connections to.
     ingest_limits: watch::Sender<Limits>,
@@ -122,8 +123,9 @@ impl House {
         let lanes = outposts.follow(&config, prepared);
         let budget = Budget::new(config.requests_budget());
         let mapper = Arc::new(Mapper::new(config.plan()));
-        let rules = Rules::new(&config.server, keys, Arc::clone(&mapper), lanes, &meters);
-        let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
+        let mapping = Arc::clone(&mapper);
+        let rules = Rules::new(&config.server, keys, mapping, lanes, &budget, &meters);
+        let door = Door::new(rules, &meters, front.clone());
 
         let serve = |listener: TcpListener,
                      limits: watch::Receiver<Limits>,
@@ -158,6 +160,7 @@ impl House {
             telemetry_address,
             meters,
             door,
+            budget,
             current: Mutex::new(Current { config, mapper, outposts }),
             ingest_limits,
             shown,
@@ -228,6 +231,9 @@ fn refresh(meters: &Meters, budget: &Arc<Budget>, door: &Arc<Door>) -> Arc<dyn F
     let (meters, budget, door) = (meters.clone(), Arc::clone(budget), Arc::downgrade(door));
     Arc::new(move || {
         used.set(budget.used() as f64);
+        for (key, bytes) in budget.used_by_name() {
+            meters.gauge(&meters::ACCESS_KEY_BUDGET_USED, &[&key]).set(bytes as f64);
+        }
         let Some(door) = door.upgrade() else { return };
         let mapper = door.mapper();
         for (kind, most) in mapper.series_limits() {

@@ -173,6 +173,10 @@ mod process_commands;
 #[path = "it/process_memory.rs"]
 mod process_memory;
 
+/// The process under floods: bombs, too many bodies at once, headers without an end.
+#[path = "it/process_overload.rs"]
+mod process_overload;
+
 /// What the process tells of itself: fields, and no secret.
 #[path = "it/process_secrets.rs"]
 mod process_secrets;
@@ -216,6 +220,10 @@ mod receive_bodies;
 /// A door with lanes behind it, and the checker that every answer has to pass.
 #[path = "it/receive_door.rs"]
 mod receive_door;
+
+/// What one access key can take of the budget, and what the others keep.
+#[path = "it/receive_fairness.rs"]
+mod receive_fairness;
 
 /// Who may come in: keys, their rotation, their sources.
 #[path = "it/receive_keys.rs"]

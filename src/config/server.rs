@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reader::{Reader, Section};
 use super::{memory, server_tls};
-use crate::receive::{AccessKey, Config, KeySource, OnUndecodable};
+use crate::receive::{AccessKey, Config, KeySource, OnUndecodable, key_part_bytes_max};
 use crate::secret::Secret;
 use crate::units::{format_bytes, format_duration};
 
@@ -167,29 +167,42 @@ fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
     (budget, body)
 }
 
-/// Brings the largest body in line with what the table of known series leaves of the budget. A body
-/// has to fit in together with what is made of it, so the default of one follows the other; `is_said`
-/// tells whether the file names one.
+/// Brings the largest body in line with what one key may hold of what the table of known series
+/// leaves of the budget. A body has to fit in together with an eighth of its samples, which are about
+/// four times as large, so the default of one follows the other; `is_said` tells whether the file
+/// names one.
 pub(super) fn fit_body(reader: &Reader<'_>, server: &mut Config, is_said: bool, table_bytes: u64) {
     const BODY: &str = "server.max_body_size";
     const BUDGET: &str = "server.budget";
     let room = server.budget.saturating_sub(table_bytes);
+    let keys = server.access_keys.len();
+    let part = key_part_bytes_max(room, keys);
     if !is_said {
-        server.max_body_size = server.max_body_size.min(room / 4 * 3);
+        server.max_body_size = default_body_bytes(part);
     }
     let body = server.max_body_size;
-    if body > room {
-        let body = format_bytes(body);
-        let message = match table_bytes {
-            0 => format!("max_body_size ({body}) must fit into budget ({})", format_bytes(room)),
-            _ => format!(
-                "max_body_size ({body}) must fit into what the table of known series leaves of \
+    if body > part {
+        let said = format_bytes(body);
+        let message = match (keys, table_bytes) {
+            (0 | 1, 0) => {
+                format!("max_body_size ({said}) must fit into budget ({})", format_bytes(room))
+            }
+            (0 | 1, _) => format!(
+                "max_body_size ({said}) must fit into what the table of known series leaves of \
                  budget ({})",
                 format_bytes(room >> 20 << 20)
             ),
+            _ => format!(
+                "max_body_size ({said}) must fit into the {} of budget ({}) that one of {keys} \
+                 access keys may hold",
+                format_bytes(part),
+                format_bytes(server.budget)
+            ),
         };
         reader.relation([BODY, BUDGET], message);
-    } else if body < CONTRACT_BODY_BYTES {
+        return;
+    }
+    if body < CONTRACT_BODY_BYTES {
         let message = format!(
             "bodies above {} are refused, and Firehose may send up to {} if its buffer is set so \
              (64 MiB of records)",
@@ -198,6 +211,20 @@ pub(super) fn fit_body(reader: &Reader<'_>, server: &mut Config, is_said: bool, 
         );
         reader.note(if is_said { BODY } else { BUDGET }, message);
     }
+    if body > part / 3 * 2 {
+        let message = format!(
+            "bodies above {}, two thirds of what their sender may hold of the budget, may find no \
+             room beside their own samples and be refused for ever",
+            format_bytes(part / 3 * 2)
+        );
+        reader.note(BODY, message);
+    }
+}
+
+/// Two thirds of what the sender may hold, in whole MiB where there are any.
+fn default_body_bytes(part: u64) -> u64 {
+    let bytes = BODY_BYTES_DEFAULT.min(part / 3 * 2);
+    if bytes < 1 << 20 { bytes } else { bytes & !0xF_FFFF }
 }
 
 fn access_keys(section: &Section<'_>, insecure: bool) -> Vec<AccessKey> {

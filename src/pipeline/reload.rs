@@ -110,7 +110,8 @@ impl House {
             std::mem::replace(&mut current.mapper, Arc::new(mapper)).retire();
         }
         let mapper = Arc::clone(&current.mapper);
-        self.door.follow(Rules::new(&config.server, keys, mapper, lanes, &self.meters));
+        let (budget, meters) = (&self.budget, &self.meters);
+        self.door.follow(Rules::new(&config.server, keys, mapper, lanes, budget, meters));
         let limits = Limits::new(&config.server, &self.meters, "ingest");
         self.ingest_limits.send_replace(Limits { tls, ..limits });
         self.shown.send_replace(config.to_yaml().into());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::queue;
 use crate::secret::Secret;
 
 /// Where an access key's text comes from.
@@ -101,6 +102,12 @@ pub enum OnUndecodable {
     Skip,
     /// Deliver the rest, then answer 400, so that Firehose's S3 bucket keeps the batch.
     Reject,
+}
+
+/// The most of a budget that the requests of one of so many access keys may hold, in bytes.
+#[must_use]
+pub fn key_part_bytes_max(budget: u64, keys: usize) -> u64 {
+    queue::largest_part_bytes(budget, keys)
 }
 
 /// The `server` section.

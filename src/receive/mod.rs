@@ -5,6 +5,7 @@ pub mod http;
 mod rules;
 mod head;
 mod auth;
+mod account;
 mod attributes;
 mod admission;
 mod unread;
@@ -25,7 +26,10 @@ pub mod tls;
 mod any_certificate;
 
 pub use auth::{KeyFault, Keys};
-pub use config::{AccessKey, ClientAuth, Config, KeySource, OnUndecodable, TlsConfig, TlsVersion};
+pub use config::{
+    AccessKey, ClientAuth, Config, KeySource, OnUndecodable, TlsConfig, TlsVersion,
+    key_part_bytes_max,
+};
 pub use health::{Health, health_routes};
 pub use http::Door;
 pub use listener::{Limits, serve};

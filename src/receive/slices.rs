@@ -1,9 +1,10 @@
-//! A legal body whose samples the budget cannot hold at once: its metrics are taken in slices, each
+//! A legal body whose samples its sender's part of the budget cannot hold at once: its metrics are taken in slices, each
 //! delivered before the next is decoded. It costs decoding the body as often as there are slices,
 //! and lets a small gateway take the largest batch that Firehose may send.
 
 use std::sync::Arc;
 
+use super::account::Account;
 use super::again::Turn;
 use super::head::Head;
 use super::http::Door;
@@ -15,7 +16,7 @@ use crate::map::Slice;
 use crate::queue::{REQUEST_CHARGE_MIN, Settled};
 
 /// Slices of a body. Its samples take at most about four times the body's own bytes, and the body is
-/// at most three quarters of the budget, so an eighth of them always finds room beside it.
+/// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so an eighth of them always finds room beside it.
 const SLICES: u32 = 8;
 
 impl Door {
@@ -24,18 +25,19 @@ impl Door {
     pub(super) async fn take_in_slices(
         &self,
         rules: &Arc<Rules>,
+        account: &Account,
         opened: Opened,
         terms: &Arc<Terms>,
         head: &Head,
     ) -> Result<Skips, Answer> {
         let opened = Arc::new(opened);
-        let mut first = self.slice(rules, &opened, terms, 0).await?;
+        let mut first = self.slice(rules, account, &opened, terms, 0).await?;
         let skips = self.count(&mut first, head);
         let turn = self.turn(rules, first.key, terms, (opened, first)).await?;
         let Turn::Mine(mut claim, (opened, first)) = turn else { return Ok(skips) };
         // This claim is the handler's: if the client hangs up, no further slice is taken, and the
         // retry goes on with the slice that is on its way.
-        let delivered = self.deliver_slices(rules, opened, first, terms, head).await;
+        let delivered = self.deliver_slices(rules, account, opened, first, terms, head).await;
         claim.answered(match &delivered {
             Ok(()) => Settled::Delivered,
             Err(answer) => {
@@ -50,6 +52,7 @@ impl Door {
     async fn deliver_slices(
         &self,
         rules: &Arc<Rules>,
+        account: &Account,
         opened: Arc<Opened>,
         first: Decoded,
         terms: &Arc<Terms>,
@@ -61,7 +64,7 @@ impl Door {
             let decoded = match first.take() {
                 Some(first) => first,
                 None => {
-                    let mut decoded = self.slice(rules, &opened, terms, index).await?;
+                    let mut decoded = self.slice(rules, account, &opened, terms, index).await?;
                     // Records and what is wrong with them are counted once.
                     decoded.skips = Skips::default();
                     (decoded.numbers.records, decoded.numbers.body_bytes) = (0, None);
@@ -89,16 +92,17 @@ impl Door {
     async fn slice(
         &self,
         rules: &Arc<Rules>,
+        account: &Account,
         opened: &Arc<Opened>,
         terms: &Arc<Terms>,
         index: u32,
     ) -> Result<Decoded, Answer> {
-        let permit = self.budget.try_take(REQUEST_CHARGE_MIN).ok_or_else(|| self.no_room())?;
+        let permit = account.take(REQUEST_CHARGE_MIN)?;
         let (body, own) = (Arc::clone(opened), Arc::clone(terms));
         let slice = Slice { index, of: SLICES };
         let work = self.on_worker(rules, terms.deadline, move |workers, mapper| {
             workers.run_slice(&body, slice, &own, permit, mapper)
         });
-        work.await?.map_err(|undecoded| self.undecoded(rules, undecoded))
+        work.await?.map_err(|undecoded| Self::undecoded(rules, account, undecoded))
     }
 }

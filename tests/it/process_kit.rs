@@ -248,6 +248,8 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
 pub(crate) enum Mode {
     /// 204.
     Store,
+    /// 204 after a while.
+    Slow(Duration),
     /// No answer until the mode changes.
     Hang,
     /// This status, with all headers of the request as the body.
@@ -321,6 +323,9 @@ async fn serve(
         stream.read_exact(&mut body).await?;
         count.fetch_add(1, Ordering::SeqCst);
         let mode = modes.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode);
+        if let Ok(Mode::Slow(time)) = mode {
+            tokio::time::sleep(time).await;
+        }
         let (status, text) = match mode {
             Ok(Mode::Echo(status)) => (status, head),
             _ => (204, String::new()),

@@ -358,7 +358,8 @@ async fn a_claim_that_vanishes_is_503_for_those_who_joined() {
 #[tokio::test(start_paused = true)]
 async fn what_finds_no_room_leaves_no_claim() {
     let house = two(true);
-    let (full, mut inboxes) = rules(&config(), &[("a", true), ("b", true)], &house.meters).unwrap();
+    let (full, mut inboxes) =
+        rules(&config(), &[("a", true), ("b", true)], &house.budget, &house.meters).unwrap();
     house.door.follow(full);
     let first = sent(&house, good());
     settle(part(&mut inboxes[..2]).await);
@@ -386,5 +387,5 @@ async fn what_finds_no_room_leaves_no_claim() {
 fn narrow_rules(house: &House) -> (sluicegate::receive::Rules, Vec<Inbox>) {
     let mut narrow = config();
     narrow.budget = 1;
-    rules(&narrow, &[("a", true), ("b", true)], &house.meters).unwrap()
+    rules(&narrow, &[("a", true), ("b", true)], &house.budget, &house.meters).unwrap()
 }

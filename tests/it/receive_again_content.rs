@@ -169,27 +169,30 @@ async fn a_reload_forgets_nothing_and_knows_destinations_by_name() {
     lose(part(&mut house.inboxes[2..]).await, "no");
     assert_eq!(first.await.unwrap().status, 503);
     let to = [("c", true), ("b", true), ("a", true)];
-    let (new, mut inboxes) = rules(&config(), &to, &house.meters).unwrap();
+    let (new, mut inboxes) = rules(&config(), &to, &house.budget, &house.meters).unwrap();
     house.door.follow(new);
     let retry = sent(&house, good());
     settle(part(&mut inboxes[..2]).await);
     settle(part(&mut inboxes[2..4]).await);
     assert_eq!(retry.await.unwrap().status, 200);
     assert!(waiting(&mut inboxes).is_empty(), "a has settled it before");
-    let (new, mut inboxes) = rules(&config(), &[("d", true)], &house.meters).unwrap();
+    let (new, mut inboxes) =
+        rules(&config(), &[("d", true)], &house.budget, &house.meters).unwrap();
     house.door.follow(new);
     assert_eq!(sent(&house, good()).await.unwrap().status, 200);
     assert!(waiting(&mut inboxes).is_empty());
 
     // What failed at a destination that is no longer there has nothing left to do.
-    let (new, mut inboxes) = rules(&config(), &[("a", true), ("b", true)], &house.meters).unwrap();
+    let (new, mut inboxes) =
+        rules(&config(), &[("a", true), ("b", true)], &house.budget, &house.meters).unwrap();
     house.door.follow(new);
     let body = envelope(ID, &[line(2).as_bytes()]);
     let first = sent(&house, body.clone());
     settle(part(&mut inboxes[..2]).await);
     lose(part(&mut inboxes[2..]).await, "no");
     assert_eq!(first.await.unwrap().status, 503);
-    let (new, mut inboxes) = rules(&config(), &[("a", true)], &house.meters).unwrap();
+    let (new, mut inboxes) =
+        rules(&config(), &[("a", true)], &house.budget, &house.meters).unwrap();
     house.door.follow(new);
     assert_eq!(sent(&house, body).await.unwrap().status, 200);
     assert!(waiting(&mut inboxes).is_empty());
@@ -202,7 +205,7 @@ async fn whoever_joins_waits_no_longer_than_its_own_deadline() {
     let held = part(&mut house.inboxes).await;
     let mut hasty = config();
     hasty.request_deadline = Duration::from_secs(10);
-    let (hasty, _inboxes) = rules(&hasty, &[("amp", true)], &house.meters).unwrap();
+    let (hasty, _inboxes) = rules(&hasty, &[("amp", true)], &house.budget, &house.meters).unwrap();
     house.door.follow(hasty);
     let length = good().len().to_string();
     let retry = call(&house, with(request(good()), "content-length", &length));

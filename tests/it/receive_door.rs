@@ -68,6 +68,7 @@ pub(crate) fn config() -> Config {
 pub(crate) fn rules(
     config: &Config,
     to: &[(&str, bool)],
+    budget: &Arc<Budget>,
     meters: &Meters,
 ) -> Result<(Rules, Vec<Inbox>), KeyFault> {
     let mut lanes = LanesBuilder::new(config.budget);
@@ -84,7 +85,7 @@ pub(crate) fn rules(
         outlets: to.iter().map(|_| map::Outlet { lanes: 2, write_relabel: Vec::new() }).collect(),
     });
     let keys = Keys::new(config, meters)?;
-    Ok((Rules::new(config, keys, Arc::new(mapper), lanes, meters), inboxes))
+    Ok((Rules::new(config, keys, Arc::new(mapper), lanes, budget, meters), inboxes))
 }
 
 impl House {
@@ -97,8 +98,8 @@ impl House {
         let meters = Meters::new();
         let tasks = Tasks::new();
         let budget = Budget::new(config.budget);
-        let (rules, inboxes) = rules(config, to, &meters)?;
-        let door = Door::new(rules, Arc::clone(&budget), &meters, tasks.clone());
+        let (rules, inboxes) = rules(config, to, &budget, &meters)?;
+        let door = Door::new(rules, &meters, tasks.clone());
         Ok(Self { door, budget, meters, tasks, inboxes })
     }
 
