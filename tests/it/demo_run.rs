@@ -14,7 +14,8 @@ async fn the_books_balance_in_every_format_and_with_every_fault() {
     let rest = rest.into_iter().chain([(None, Trouble::Throttle, true)]);
     for (format, fault, gzip) in plain.chain(rest) {
         let duration = Duration::from_secs(if fault == Trouble::None { 1 } else { 3 });
-        let options = Options { format, metrics: 600, duration, fault, gzip };
+        let (metrics, duration) = (Some(600), Some(duration));
+        let options = Options { format, metrics, duration, fault, gzip, ..Options::default() };
         let mut out = Vec::new();
         let good = demo::run(options, &mut out, false).await.unwrap();
         let text = String::from_utf8(out).unwrap();
