@@ -57,6 +57,22 @@ pub async fn run(
     out: &mut (dyn Write + Send),
     terminal: bool,
 ) -> anyhow::Result<bool> {
+    if options.kill.is_none() {
+        return whole(options, out, terminal).await;
+    }
+    // A signal would end this process at once, and leave the gateway's.
+    tokio::select! {
+        signal = child::interrupted() => Err(signal),
+        outcome = whole(options, out, terminal) => outcome,
+    }
+}
+
+/// The run, from its start to its books.
+async fn whole(
+    options: Options,
+    out: &mut (dyn Write + Send),
+    terminal: bool,
+) -> anyhow::Result<bool> {
     let course = options.course()?;
     let mut screen = Screen::new(out, terminal);
     let receiver = Receiver::start().await.context("the receiver cannot be started")?;

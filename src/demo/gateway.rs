@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::child::{self, Mortal, Port};
+use super::child::{Mortal, Port};
 use crate::config::{Config, Source, load_within};
 use crate::pipeline::{House, Listeners};
 use crate::secret::Secret;
@@ -80,10 +80,7 @@ impl Gateway {
                 house.broken().await;
                 anyhow::anyhow!("the gateway has broken down")
             }
-            Self::Mortal(mortal, _, interval) => tokio::select! {
-                error = mortal.live(*interval, calm) => error,
-                signal = child::interrupted() => signal,
-            },
+            Self::Mortal(mortal, _, interval) => mortal.live(*interval, calm).await,
         }
     }
 

@@ -31,7 +31,7 @@ const FOREIGN: [&str; 5] = [
 ];
 
 /// The program, not started yet, with nothing of ours in its environment.
-fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
+pub(crate) fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     for name in FOREIGN {
         command.env_remove(name);
@@ -211,6 +211,11 @@ impl Gateway {
         };
         let outcome = timeout(PATIENCE, reached).await;
         assert!(outcome.is_ok(), "the log never said so:\n{}", self.log());
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// Waits for the end; the exit status.
