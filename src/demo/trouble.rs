@@ -40,17 +40,18 @@ const OUTAGE: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Option<Duration> = Some(Duration::from_secs(1));
 
 /// What is mixed, and for how many milliseconds each; it begins anew at the end. In between the
-/// receiver is well, so that the lanes forget their backoff.
+/// receiver is well for longer than the faults last, so that a run with kills gets on: Firehose
+/// doubles its wait with every attempt that comes to nothing.
 const MIXTURE: [(Fault, u64); 10] = [
-    (Fault::None, 800),
+    (Fault::None, 1500),
     (Fault::Outage, 700),
-    (Fault::None, 500),
+    (Fault::None, 1500),
     (Fault::Throttle { one_in: 3, retry_after: RETRY_AFTER }, 1000),
-    (Fault::None, 500),
+    (Fault::None, 1500),
     (Fault::HangUp, 700),
-    (Fault::None, 500),
+    (Fault::None, 1500),
     (Fault::Hang, 400),
-    (Fault::None, 500),
+    (Fault::None, 1500),
     (Fault::LoseAnswers, 700),
 ];
 
