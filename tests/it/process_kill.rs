@@ -78,9 +78,9 @@ async fn trouble_prometheus(server: &mut Prometheus, dice: &mut Dice, sender: &S
             return ends;
         }
         if ends % 2 == 0 {
-            server.kill().await
+            server.kill().await;
         } else {
-            server.stop().await
+            server.stop().await;
         }
         ends += 1;
         sleep(Duration::from_millis(dice.below(500))).await;
