@@ -169,6 +169,10 @@ mod map_series_limit;
 #[path = "it/process_commands.rs"]
 mod process_commands;
 
+/// The process killed again and again, beside a Prometheus that is: nothing acknowledged is missing.
+#[path = "it/process_kill.rs"]
+mod process_kill;
+
 /// What the process weighs under all that may arrive.
 #[path = "it/process_memory.rs"]
 mod process_memory;

@@ -31,7 +31,7 @@ const FOREIGN: [&str; 5] = [
 ];
 
 /// The program, not started yet, with nothing of ours in its environment.
-fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
+pub(crate) fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     for name in FOREIGN {
         command.env_remove(name);
@@ -206,12 +206,12 @@ impl Gateway {
     pub(crate) async fn signal(&self, name: &str) {
         let count = |log: &str| log.matches("\"signal\":").count();
         let before = count(&self.log());
-        self.kill(name).await;
+        self.raise(name).await;
         self.until(|log| count(log) > before).await;
     }
 
     /// Sends a signal.
-    pub(crate) async fn kill(&self, name: &str) {
+    pub(crate) async fn raise(&self, name: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
         assert!(sent.success());
@@ -226,6 +226,11 @@ impl Gateway {
         };
         let outcome = timeout(PATIENCE, reached).await;
         assert!(outcome.is_ok(), "the log never said so:\n{}", self.log());
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// Waits for the end; the exit status.
