@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::receive_door::{ARN, ID, KEY};
 
 /// For what should take far less.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Variables that would be taken for the test's own.
 const FOREIGN: [&str; 5] = [

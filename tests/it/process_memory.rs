@@ -53,7 +53,7 @@ pub(crate) fn peak_mib(pid: u32) -> u64 {
 #[tokio::test]
 async fn memory_stays_within_the_budget_and_128_mib() {
     let receiver = Receiver::start(Mode::Hang).await;
-    let text = config(&receiver.url, "budget: 64MiB\nrequest_deadline: 20s", "", "");
+    let text = config(&receiver.url, "budget: 64MiB\nrequest_deadline: 140s", "", "");
     let gateway = Gateway::start(&text).await;
     let idle_mib = peak_mib(gateway.pid());
     let zip = [("content-encoding", "gzip")];
