@@ -182,6 +182,10 @@ mod sim_audit;
 #[path = "it/sim_batches.rs"]
 mod sim_batches;
 
+/// The books at the door under random requests, verdicts, hang-ups and reloads.
+#[path = "it/sim_books.rs"]
+mod sim_books;
+
 /// The real rooms of the gateway, put together without sockets.
 #[path = "it/sim_gateway.rs"]
 mod sim_gateway;

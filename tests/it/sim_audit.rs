@@ -126,7 +126,6 @@ pub(crate) fn check_meters(
     let is_decoded: Vec<_> =
         attempts.iter().filter(|attempt| attempt.status == Some(200)).collect();
     let surely: BTreeSet<usize> = is_decoded.iter().map(|attempt| attempt.batch).collect();
-    let world = &ledger.world;
     let spoilt = |world: &World, batch: usize| world.cargo.batches[batch].spoilt as f64;
     bounded(ledger, "skipped", sums.skipped, &surely, &attempts, spoilt);
     let records = |world: &World, batch: usize| world.cargo.batches[batch].records.len() as f64;
@@ -137,7 +136,6 @@ pub(crate) fn check_meters(
         let received = Sums::at(&sums.received, to);
         bounded(ledger, &format!("received for {to}"), received, &surely, &attempts, samples);
     }
-    let _ = world;
 }
 
 /// A count lies between what was acknowledged, each batch once, and what was sent, each attempt.

@@ -10,7 +10,8 @@ use sluicegate::demo::stream::{Format, Metric, MetricStream, Point};
 use super::sim_plan::{Plan, Sender};
 
 /// When the first data point begins. Fixed, so that a seed yields the same bytes every day.
-pub(crate) const EPOCH_MS: i64 = 1_760_000_040_000;
+/// Not at a full second, to which a timestamp could be cut.
+pub(crate) const EPOCH_MS: i64 = 1_760_000_040_123;
 
 /// A sample: the number of its series, its timestamp, the bits of its value.
 pub(crate) type Sample = (u32, i64, u64);
@@ -130,7 +131,7 @@ impl Cargo {
                 sender: number,
                 id: format!("{:016x}-{number}-{minute}", dice.bits()),
                 // Firehose buffers; the streams do not deliver at the same second.
-                ready_ms: minute as u64 * 60_000 + dice.below(30_000),
+                ready_ms: minute as u64 * sender.pace_ms + dice.below(sender.pace_ms / 2),
                 records: pieces,
                 envelope,
                 spoilt,

@@ -32,8 +32,7 @@ pub(crate) struct Gateway {
     pub(crate) has_broken: Arc<AtomicBool>,
     pub(crate) destinations: Vec<String>,
     front: Tasks,
-    back: Tasks,
-    give_up: CancellationToken,
+    back: Back,
     drain_deadline: Duration,
 }
 
@@ -44,51 +43,24 @@ impl Gateway {
         budget: Arc<Budget>,
         ends: Vec<(Destination, Arc<R>)>,
     ) -> Self {
-        let (meters, give_up) = (Meters::new(), CancellationToken::new());
-        let (front, back) = (Tasks::new(), Tasks::new());
-        let has_broken = Arc::new(AtomicBool::new(false));
-        let mut lanes = LanesBuilder::new(config.budget);
-        let mut outlets = Vec::new();
+        let back = Back {
+            meters: Meters::new(),
+            tasks: Tasks::new(),
+            give_up: CancellationToken::new(),
+            has_broken: Arc::default(),
+        };
         let destinations = ends.iter().map(|(to, _)| to.name.clone()).collect();
-        let shares = shares(config.budget, ends.iter().map(|(to, _)| to.required));
-        for (index, ((to, way), share_bytes)) in ends.into_iter().zip(shares).enumerate() {
-            let limits = queue::Limits { share_bytes, isolation_max: to.max_isolation_requests };
-            let shards = to.queue_config.max_shards;
-            outlets.push(map::Outlet { lanes: shards, write_relabel: Vec::new() });
-            let report = Arc::new(Report::new(&to.name, &meters));
-            let witnesses = Witnesses { report, families: Arc::new(Families::new(index)) };
-            for inbox in lanes.destination(&to.name, to.required, shards, limits, &meters) {
-                let (way, witnesses) = (Arc::clone(&way), witnesses.clone());
-                let lane = Lane::new(inbox, &to, way, witnesses, &meters, give_up.clone());
-                let lane = back.spawn(lane.run());
-                let has_broken = Arc::clone(&has_broken);
-                back.spawn(async move {
-                    if lane.await.is_err_and(|ended| ended.is_panic()) {
-                        has_broken.store(true, Ordering::Release);
-                    }
-                });
-            }
-        }
-        let mapper = Arc::new(Mapper::new(map::Plan {
-            config: map::Config::default(),
-            external_labels: Vec::new(),
-            relabel: Vec::new(),
-            outlets,
-        }));
-        let rules = Rules::new(config, mapper, lanes.build(), &meters).expect("rules");
-        let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
+        let front = Tasks::new();
+        let door =
+            Door::new(back.rules(config, ends), Arc::clone(&budget), &back.meters, front.clone());
+        let (meters, has_broken) = (back.meters.clone(), Arc::clone(&back.has_broken));
         let drain_deadline = config.drain_deadline;
-        Self {
-            door,
-            budget,
-            meters,
-            has_broken,
-            destinations,
-            front,
-            back,
-            give_up,
-            drain_deadline,
-        }
+        Self { door, budget, meters, has_broken, destinations, front, back, drain_deadline }
+    }
+
+    /// Requests that begin from now on go by other rules, to lanes of their own.
+    pub(crate) fn reload<R: Transport>(&self, config: &Config, ends: Vec<(Destination, Arc<R>)>) {
+        self.door.follow(self.back.rules(config, ends));
     }
 
     /// Serves a request. Who drops the handle has not hung up; who aborts it has.
@@ -103,14 +75,57 @@ impl Gateway {
         self.door.drain();
         if timeout_at(deadline, self.front.ended()).await.is_err() {
             self.door.give_up();
-            self.give_up.cancel();
+            self.back.give_up.cancel();
             let _ = timeout_at(deadline + FAREWELL, self.front.ended()).await;
         }
         drop(self.door);
-        if timeout_at(deadline, self.back.ended()).await.is_err() {
-            self.give_up.cancel();
+        if timeout_at(deadline, self.back.tasks.ended()).await.is_err() {
+            self.back.give_up.cancel();
         }
-        timeout_at(deadline + FAREWELL, self.back.ended()).await.is_ok()
+        timeout_at(deadline + FAREWELL, self.back.tasks.ended()).await.is_ok()
+    }
+}
+
+/// What lanes are made with.
+struct Back {
+    meters: Meters,
+    tasks: Tasks,
+    give_up: CancellationToken,
+    has_broken: Arc<AtomicBool>,
+}
+
+impl Back {
+    /// Starts lanes to the destinations and makes the rules that lead there.
+    fn rules<R: Transport>(&self, config: &Config, ends: Vec<(Destination, Arc<R>)>) -> Rules {
+        let mut lanes = LanesBuilder::new(config.budget);
+        let mut outlets = Vec::new();
+        let shares = shares(config.budget, ends.iter().map(|(to, _)| to.required));
+        for (index, ((to, way), share_bytes)) in ends.into_iter().zip(shares).enumerate() {
+            let limits = queue::Limits { share_bytes, isolation_max: to.max_isolation_requests };
+            let shards = to.queue_config.max_shards;
+            outlets.push(map::Outlet { lanes: shards, write_relabel: Vec::new() });
+            let report = Arc::new(Report::new(&to.name, &self.meters));
+            let witnesses = Witnesses { report, families: Arc::new(Families::new(index)) };
+            for inbox in lanes.destination(&to.name, to.required, shards, limits, &self.meters) {
+                let (way, witnesses) = (Arc::clone(&way), witnesses.clone());
+                let give_up = self.give_up.clone();
+                let lane = Lane::new(inbox, &to, way, witnesses, &self.meters, give_up);
+                let lane = self.tasks.spawn(lane.run());
+                let has_broken = Arc::clone(&self.has_broken);
+                self.tasks.spawn(async move {
+                    if lane.await.is_err_and(|ended| ended.is_panic()) {
+                        has_broken.store(true, Ordering::Release);
+                    }
+                });
+            }
+        }
+        let mapper = Arc::new(Mapper::new(map::Plan {
+            config: map::Config::default(),
+            external_labels: Vec::new(),
+            relabel: Vec::new(),
+            outlets,
+        }));
+        Rules::new(config, mapper, lanes.build(), &self.meters).expect("rules")
     }
 }
 

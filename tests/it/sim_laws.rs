@@ -8,11 +8,14 @@ use sluicegate::deliver::judge::Verdict;
 use sluicegate::queue::{Budget, REQUEST_CHARGE_MIN};
 
 use super::sim_batches::{Envelope, Sample};
+use super::sim_plan::Receiver;
 use super::sim_world::{Clock, World};
 
 pub(crate) const STORED: &str = "what is answered 200 is stored";
 pub(crate) const BOUNDED: &str = "bytes held fit the budget";
 pub(crate) const ORDERED: &str = "series stay in order";
+pub(crate) const CANCELLED: &str = "nothing is sent after its request's deadline";
+pub(crate) const APART: &str = "a best-effort destination harms nobody";
 pub(crate) const ANSWERED: &str = "every answer is in time and in contract";
 
 /// One request of a sender to the gateway.
@@ -141,7 +144,13 @@ impl Ledger {
     }
 
     /// The gateway answered.
-    pub(crate) fn answered(&self, attempt: usize, status: u16) {
+    pub(crate) fn answered(&self, attempt: usize, status: u16, error: &str) {
+        let optional = self.world.plan.receivers.iter().filter(|receiver| !receiver.required);
+        for Receiver { name, .. } in optional {
+            if error.contains(&format!("`{name}`")) {
+                self.breach(APART, format!("a request was answered {status}: {error}"));
+            }
+        }
         let now_ms = self.clock.now_ms();
         let mut state = self.state();
         state.attempts[attempt].status = Some(status);
@@ -155,8 +164,7 @@ impl Ledger {
             }
             suspicion.attempt != attempt
         });
-        let deadline_ms = self.world.plan.server.deadline.as_millis() as u64;
-        if now_ms > started_ms + deadline_ms + 5 {
+        if now_ms > started_ms + self.deadline_ms() + 5 {
             let late_ms = now_ms - started_ms;
             self.breach(ANSWERED, format!("batch {batch} waited {late_ms} ms"));
         }
@@ -198,6 +206,10 @@ impl Ledger {
         }
     }
 
+    fn deadline_ms(&self) -> u64 {
+        self.world.plan.server.deadline.as_millis() as u64
+    }
+
     pub(crate) fn show(&self, (series, at_ms, bits): Sample) -> String {
         format!("{}@{at_ms}={}", self.world.cargo.name(series), f64::from_bits(bits))
     }
@@ -215,8 +227,15 @@ impl Ledger {
                 self.breach(ORDERED, format!("{} should have aged out", self.show(*sample)));
             }
         }
+        let now_ms = self.clock.now_ms();
+        let deadline_ms = self.deadline_ms();
         for batch in &batches {
             *state.at_hand.entry(*batch).or_default() += 1;
+            let own = state.attempts.iter().filter(|attempt| attempt.batch == *batch);
+            let last_ms = own.map(|attempt| attempt.started_ms).max();
+            if last_ms.is_none_or(|last_ms| last_ms + deadline_ms < now_ms) {
+                self.breach(CANCELLED, format!("batch {batch} was last begun at {last_ms:?} ms"));
+            }
         }
         // Each of them is charged that much at least, until it is settled everywhere.
         let least = state.at_hand.len() as u64 * REQUEST_CHARGE_MIN;

@@ -29,6 +29,8 @@ pub(crate) struct Sender {
     pub(crate) gzip: bool,
     pub(crate) metrics: usize,
     pub(crate) minutes: u32,
+    /// Time between two batches: a minute, or less for a backlog that is delivered late.
+    pub(crate) pace_ms: u64,
     /// Attempts at once.
     pub(crate) in_flight: usize,
     /// Nothing later is sent before a batch has ended; else others go on while it waits.
@@ -200,7 +202,8 @@ impl Sender {
             format: Format::ALL[dice.below(3) as usize],
             gzip: percent(dice, 20),
             metrics: 1 + dice.below(4) as usize,
-            minutes: 3 + dice.below(5) as u32,
+            minutes: 3 + dice.below(6) as u32,
+            pace_ms: one_of(dice, &[60_000, 60_000, 5_000, 300]),
             in_flight: 1 + dice.below(3) as usize,
             patient: percent(dice, 30),
             retry: Duration::from_secs(if stormy && percent(dice, 15) { 60 } else { 7200 }),
@@ -216,7 +219,10 @@ impl Sender {
 impl Receiver {
     fn any(dice: &mut Dice, number: usize, stormy: bool, deadline: Duration) -> Self {
         let outages = if stormy { dice.below(4) } else { 0 };
-        let timeouts: &[u64] = if deadline.as_secs() < 60 { &[5, 10] } else { &[5, 30] };
+        // A refused batch is told apart sample by sample, anew in each attempt: with a slow receiver
+        // that takes more than a short deadline.
+        let (timeouts, slowest_ms) =
+            if deadline.as_secs() < 60 { ([5, 10], 200) } else { ([5, 30], 900) };
         Self {
             name: format!("r{number}"),
             required: number == 0 || percent(dice, 60),
@@ -224,14 +230,14 @@ impl Receiver {
             window_ms: one_of(dice, &[0, 90_000, 600_000, 86_400_000]),
             samples_max: if percent(dice, 20) { 7 } else { usize::MAX },
             cutoff_ms: percent(dice, 12).then_some(EPOCH_MS + 90_000),
-            latency_ms: one_of(dice, &[4, 60, 900]),
+            latency_ms: one_of(dice, &[4, 60, slowest_ms]),
             outages: (0..outages).map(|_| Outage::any(dice)).collect(),
             mishaps: if stormy { one_of(dice, &[0, 3, 20]) } else { 0 },
             lanes: 1 + dice.below(4) as u32,
             samples_per_send: one_of(dice, &[3, 10, 1000]),
             bytes_per_send: one_of(dice, &[600, 1_000_000]),
             isolation_max: if percent(dice, 15) { 3 } else { 512 },
-            timeout: Duration::from_secs(one_of(dice, timeouts)),
+            timeout: Duration::from_secs(one_of(dice, &timeouts)),
             backoff_max: Duration::from_secs(one_of(dice, &[1, 10])),
         }
     }

@@ -186,7 +186,7 @@ async fn attempt(world: &World, gateway: Arc<Gateway>, ledger: &Ledger, number: 
     world.note(ledger.clock.now_ms(), 3, u64::from(answer.status), || {
         format!("batch {number} is answered {} {}", answer.status, answer.error)
     });
-    ledger.answered(attempt, answer.status);
+    ledger.answered(attempt, answer.status, &answer.error);
     answer.status == 200
 }
 
