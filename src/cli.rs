@@ -65,7 +65,7 @@ struct ConfigFile {
 /// What ended the command, for the last line on standard error.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Serve(file) => serve::serve(file.config),
+        Command::Serve(file) => serve::serve(file.config.as_deref()),
         Command::Check(file) => {
             Ok(check::check(file.config, &environment, &mut std::io::stdout().lock())?)
         }

@@ -29,7 +29,7 @@ use crate::receive::KeySource;
 use crate::{deliver, map, receive};
 
 /// The whole configuration: it cannot be wrong any more.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// `server`
     pub server: receive::Config,
@@ -99,14 +99,16 @@ impl Config {
 }
 
 /// The `telemetry` section.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Telemetry {
     /// Where `/metrics`, `/config` and the health paths are served.
     pub listen_address: SocketAddr,
+    /// Whether `POST /-/reload` reloads the configuration.
+    pub enable_lifecycle: bool,
 }
 
 /// The `global` section.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Global {
     /// Labels added to every series that lacks them, sorted by name.
     #[serde(serialize_with = "show_labels")]
@@ -125,7 +127,7 @@ pub enum LogFormat {
 }
 
 /// The `log` section.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Log {
     /// How lines look.
     pub format: LogFormat,

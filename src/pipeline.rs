@@ -1,33 +1,36 @@
 //! Builds the rooms back to front, owns every task, and runs until told to stop.
 
+mod outposts;
+mod reload;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::deliver::metadata::Families;
-use crate::deliver::{Destination, Lane, Remote, Report, Witnesses};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
-use crate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
-use crate::receive::{Door, Limits, Rules, health_routes, listener};
+use crate::queue::Budget;
+use crate::receive::{Door, Keys, Limits, Rules, health_routes, listener};
 use crate::tasks::Tasks;
-use crate::telemetry::{self, Exhibit};
+use crate::telemetry::{self, Exhibit, ReloadAsked};
+
+use outposts::{Builders, Outposts};
+
+pub use reload::Rejected;
 
 /// How often recorded histogram values are folded into their buckets.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// After the drain deadline: time for the answers of given-up requests to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How remote-write requests name their sender.
-const USER_AGENT: &str = concat!("sluicegate/", env!("CARGO_PKG_VERSION"));
 
 /// The sockets that a house listens on; bound by the caller, so that a test passes port 0.
 #[derive(Debug)]
@@ -64,9 +67,11 @@ pub struct House {
     pub telemetry_address: SocketAddr,
     /// Everything counted.
     pub meters: Meters,
-    shutdown_delay: Duration,
-    drain_deadline: Duration,
     door: Arc<Door>,
+    current: Mutex<Current>,
+    /// What `/config` shows.
+    shown: watch::Sender<Arc<str>>,
+    reload_asked: Mutex<mpsc::Receiver<ReloadAsked>>,
     /// The ingest listener, its connections and what they started.
     front: Tasks,
     /// The lanes.
@@ -77,6 +82,14 @@ pub struct House {
     give_up: CancellationToken,
     close_side: CancellationToken,
     broken: CancellationToken,
+}
+
+/// What a reload changes.
+#[derive(Debug)]
+struct Current {
+    config: Config,
+    mapper: Arc<Mapper>,
+    outposts: Outposts,
 }
 
 impl House {
@@ -93,12 +106,21 @@ impl House {
         let telemetry_address =
             listeners.telemetry.local_addr().context("ask for the telemetry address")?;
 
+        let mut outposts = Outposts::new(Builders {
+            meters: meters.clone(),
+            back: back.clone(),
+            side: side.clone(),
+            give_up: give_up.clone(),
+            close_side: close_side.clone(),
+            broken: broken.clone(),
+        });
+        let prepared = outposts.prepare(&config);
+        let prepared = prepared.map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
+        let keys = Keys::new(&config.server, &meters)?;
+        let lanes = outposts.follow(&config, prepared);
         let budget = Budget::new(config.server.budget);
-        let workers = Workers { meters: &meters, back: &back, give_up: &give_up, broken: &broken };
-        let lanes = workers.start(&config, &side, &close_side)?;
-
         let mapper = Arc::new(Mapper::new(config.plan()));
-        let rules = Rules::new(&config.server, Arc::clone(&mapper), lanes, &meters)?;
+        let rules = Rules::new(&config.server, keys, Arc::clone(&mapper), lanes, &meters);
         let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
 
         let serve = |listener: TcpListener,
@@ -111,24 +133,29 @@ impl House {
         };
         let limits = Limits::new(&config.server, &meters, "ingest");
         serve(listeners.ingest, limits, door.router(), &front, &close_front);
+        let shown = watch::Sender::new(Arc::from(config.to_yaml()));
+        let (ask, reload_asked) = mpsc::channel(1);
         let exhibit = Exhibit {
             meters: meters.clone(),
-            config: config.to_yaml().into(),
-            refresh: refresh(&meters, &budget, &mapper),
+            config: shown.subscribe(),
+            refresh: refresh(&meters, &budget, &door),
+            reload: config.telemetry.enable_lifecycle.then_some(ask),
         };
         let app = telemetry::router(exhibit).merge(health_routes(door.health()));
         let limits = Limits::telemetry(&config.server, &meters);
         serve(listeners.telemetry, limits, app, &side, &close_side);
         side.spawn(fold(meters.clone(), close_side.clone()));
+        reload::tell(&meters, true);
         meters.gauge(&meters::BUILD_INFO, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         info!(%ingest_address, %telemetry_address, "serving");
         Ok(Self {
             ingest_address,
             telemetry_address,
             meters,
-            shutdown_delay: config.server.shutdown_delay,
-            drain_deadline: config.server.drain_deadline,
             door,
+            current: Mutex::new(Current { config, mapper, outposts }),
+            shown,
+            reload_asked: Mutex::new(reload_asked),
             front,
             back,
             side,
@@ -145,14 +172,25 @@ impl House {
         self.broken.cancelled().await;
     }
 
+    /// Waits until someone asks for a reload on the telemetry listener. The asker waits for the
+    /// outcome.
+    pub async fn reload_asked(&self) -> ReloadAsked {
+        match self.reload_asked.lock().await.recv().await {
+            Some(asked) => asked,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops as a SIGTERM asks for: not ready, `shutdown_delay` of further service, then no new
     /// connections; requests in flight settle or, at `drain_deadline`, are answered 503. Returns when
     /// nothing is left.
     pub async fn stop(self) {
-        let deadline = Instant::now() + self.drain_deadline;
+        let Current { config, outposts, .. } = self.current.into_inner();
+        let (delay, drain) = (config.server.shutdown_delay, config.server.drain_deadline);
+        let deadline = Instant::now() + drain;
         self.door.drain();
-        info!(delay = ?self.shutdown_delay, "draining");
-        sleep(self.shutdown_delay.min(self.drain_deadline)).await;
+        info!(?delay, "draining");
+        sleep(delay.min(drain)).await;
         self.close_front.cancel();
         if timeout_at(deadline, self.front.ended()).await.is_err() {
             warn!("drain deadline reached, requests in flight are answered 503");
@@ -160,8 +198,8 @@ impl House {
             self.give_up.cancel();
             let _ = timeout_at(deadline + FAREWELL, self.front.ended()).await;
         }
-        // The door holds the last handle to the lanes: without it they end once they are empty.
-        drop(self.door);
+        // These hold the last handles to the lanes: without them they end once they are empty.
+        drop((self.door, outposts));
         if timeout_at(deadline, self.back.ended()).await.is_err() {
             self.give_up.cancel();
             let _ = timeout_at(deadline + FAREWELL, self.back.ended()).await;
@@ -172,117 +210,19 @@ impl House {
     }
 }
 
-/// What the lanes are started with.
-struct Workers<'a> {
-    meters: &'a Meters,
-    back: &'a Tasks,
-    give_up: &'a CancellationToken,
-    broken: &'a CancellationToken,
-}
-
-impl Workers<'_> {
-    fn start(
-        &self,
-        config: &Config,
-        side: &Tasks,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Lanes> {
-        let mut builder = LanesBuilder::new(config.server.budget);
-        for (index, destination) in config.remote_write.iter().enumerate() {
-            let inboxes = builder.destination(
-                &destination.name,
-                destination.required,
-                destination.queue_config.max_shards,
-                queue::Limits {
-                    share_bytes: share_bytes(config, destination),
-                    isolation_max: destination.max_isolation_requests,
-                },
-                self.meters,
-            );
-            let remote = Remote::new(destination, self.meters, USER_AGENT)
-                .with_context(|| format!("remote_write `{}`", destination.name))?;
-            let remote = Arc::new(remote);
-            let families = Arc::new(Families::new(index));
-            if destination.metadata_config.send {
-                let (families, remote) = (Arc::clone(&families), Arc::clone(&remote));
-                let (settings, timeout) =
-                    (destination.metadata_config.clone(), destination.remote_timeout);
-                let stop = stop.clone();
-                side.spawn(async move {
-                    let sending = families.run(&remote, &settings, timeout);
-                    let _ = stop.run_until_cancelled(sending).await;
-                });
-            }
-            self.start_lanes(destination, &remote, &families, inboxes);
-        }
-        Ok(builder.build())
-    }
-
-    fn start_lanes(
-        &self,
-        destination: &Destination,
-        remote: &Arc<Remote>,
-        families: &Arc<Families>,
-        inboxes: Vec<Inbox>,
-    ) {
-        let report = Arc::new(Report::new(&destination.name, self.meters));
-        let witnesses = Witnesses { report, families: Arc::clone(families) };
-        self.meters
-            .gauge(&meters::REMOTE_WRITE_LANES, &[&destination.name])
-            .set(inboxes.len() as f64);
-        for inbox in inboxes {
-            let lane = Lane::new(
-                inbox,
-                destination,
-                Arc::clone(remote),
-                witnesses.clone(),
-                self.meters,
-                self.give_up.clone(),
-            );
-            let lane = self.back.spawn(lane.run());
-            let panics = self.meters.counter(&meters::PANICS, &[]);
-            let broken = self.broken.clone();
-            self.back.spawn(async move {
-                if lane.await.is_err_and(|ended| ended.is_panic()) {
-                    error!("a lane has died, which is a fault of the gateway");
-                    panics.increment(1);
-                    broken.cancel();
-                }
-            });
-        }
-    }
-}
-
-/// What a destination's unsettled batches may hold of the budget. With several destinations none
-/// may hold all of it, so that requests for the others still find room.
-fn share_bytes(config: &Config, destination: &Destination) -> u64 {
-    let budget = config.server.budget;
-    match (config.remote_write.len(), destination.required) {
-        (0 | 1, _) => budget,
-        (_, true) => budget / 4 * 3,
-        (_, false) => {
-            let optional = config.remote_write.iter().filter(|to| !to.required).count() as u64;
-            budget / 4 / optional.max(1)
-        }
-    }
-}
-
 /// Sets the gauges that nobody sets on the way.
-fn refresh(
-    meters: &Meters,
-    budget: &Arc<Budget>,
-    mapper: &Arc<Mapper>,
-) -> Arc<dyn Fn() + Send + Sync> {
+fn refresh(meters: &Meters, budget: &Arc<Budget>, door: &Arc<Door>) -> Arc<dyn Fn() + Send + Sync> {
     let gauge = |metric| meters.gauge(metric, &[]);
     gauge(&meters::BUDGET).set(budget.limit() as f64);
     let used = gauge(&meters::BUDGET_USED);
     let cache_bytes = gauge(&meters::SERIES_CACHE_BYTES);
     let cache_limit = gauge(&meters::SERIES_CACHE_LIMIT);
     let identities = gauge(&meters::SERIES_CACHE_IDENTITIES);
-    let (budget, mapper) = (Arc::clone(budget), Arc::clone(mapper));
+    let (budget, door) = (Arc::clone(budget), Arc::downgrade(door));
     Arc::new(move || {
         used.set(budget.used() as f64);
-        let stats = mapper.cache_stats();
+        let Some(door) = door.upgrade() else { return };
+        let stats = door.mapper().cache_stats();
         cache_bytes.set(stats.bytes as f64);
         cache_limit.set(stats.limit_bytes as f64);
         identities.set(stats.identities as f64);

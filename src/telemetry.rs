@@ -3,5 +3,5 @@
 mod http;
 mod logs;
 
-pub use http::{Exhibit, router};
-pub use logs::start as start_logs;
+pub use http::{Exhibit, ReloadAsked, router};
+pub use logs::{Level, start as start_logs};

@@ -130,6 +130,10 @@ mod process_memory;
 #[path = "it/process_secrets.rs"]
 mod process_secrets;
 
+/// `serve` as a process: SIGHUP and `/-/reload`.
+#[path = "it/process_reload.rs"]
+mod process_reload;
+
 /// `serve` as a process: how it starts and how it stops.
 #[path = "it/process_serve.rs"]
 mod process_serve;
@@ -169,6 +173,10 @@ mod receive_wire;
 /// Relabelling ends as it does in Prometheus, case by case.
 #[path = "it/relabel_golden.rs"]
 mod relabel_golden;
+
+/// A new configuration for a running house: nothing is refused, and what follows it does so at once.
+#[path = "it/reload.rs"]
+mod reload;
 
 /// The whole gateway in simulated worlds: hundreds of seeds, each with faults of its own.
 #[path = "it/sim.rs"]

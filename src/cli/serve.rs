@@ -1,7 +1,7 @@
 //! `sluicegate serve` and the runtime of `sluicegate demo`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,38 +9,62 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::{environment, faulty};
-use crate::config::{self, Config};
-use crate::pipeline::{House, Listeners};
-use crate::{demo, telemetry};
+use crate::config::{self, Config, Faults, Loaded};
+use crate::demo;
+use crate::pipeline::{House, Listeners, Rejected};
+use crate::telemetry::{self, Level};
 
-/// Runs the gateway until SIGTERM or SIGINT; a second signal ends it at once.
-pub(super) fn serve(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let loaded = match config::from_environment(file, &environment) {
+/// Runs the gateway until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reloads the
+/// configuration from where it came.
+pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let load = || config::from_environment(file.map(Path::to_owned), &environment);
+    let loaded = match load() {
         Ok(loaded) => loaded,
         Err(faults) => return Ok(faulty(&faults)),
     };
-    telemetry::start_logs(&loaded.config.log, environment("RUST_LOG").as_deref())?;
+    let level = telemetry::start_logs(&loaded.config.log, environment("RUST_LOG").as_deref())?;
     for note in &loaded.notes {
         warn!("{note}");
     }
     // From here on standard error holds log lines only, also of what ends the gateway.
-    Ok(in_runtime(live(loaded.config)).unwrap_or_else(|error| {
+    Ok(in_runtime(live(loaded.config, &load, &level)).unwrap_or_else(|error| {
         error!(error = format!("{error:#}"), "cannot serve");
         ExitCode::FAILURE
     }))
 }
 
 /// The life of the gateway.
-async fn live(config: Config) -> anyhow::Result<ExitCode> {
+async fn live(
+    config: Config,
+    load: &dyn Fn() -> Result<Loaded, Faults>,
+    level: &Level,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let listeners = Listeners::bind(&config).await?;
     let house = House::start(config, listeners).await?;
-    let code = tokio::select! {
-        name = signals.next() => {
-            info!(signal = name, "stopping");
-            ExitCode::SUCCESS
+    let reload = async || {
+        let loaded = load();
+        let log = loaded.as_ref().ok().map(|loaded| loaded.config.log.clone());
+        house.reload(loaded).await?;
+        if let Some(Err(error)) = log.map(|log| level.follow(&log)) {
+            warn!(%error, "the log level stays as it was");
         }
-        () = house.broken() => ExitCode::FAILURE,
+        Ok::<_, Rejected>(())
+    };
+    let code = loop {
+        tokio::select! {
+            name = signals.next() => {
+                info!(signal = name, "stopping");
+                break ExitCode::SUCCESS;
+            }
+            () = house.broken() => break ExitCode::FAILURE,
+            // The outcome is logged where it comes about.
+            _ = hangup.recv() => drop(reload().await),
+            asked = house.reload_asked() => {
+                let _ = asked.send(reload().await.map_err(|rejected| rejected.to_string()));
+            }
+        }
     };
     tokio::select! {
         () = house.stop() => Ok(code),
@@ -74,6 +98,10 @@ fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     outcome
 }
 
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("listen for signals")
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -81,7 +109,6 @@ struct Signals {
 
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("listen for signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

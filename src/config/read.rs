@@ -61,6 +61,7 @@ fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
         listen_address: section
             .address("listen_address")
             .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8081)),
+        enable_lifecycle: section.bool("enable_lifecycle").unwrap_or_default(),
     });
     let (one, other) = (server.listen_address, telemetry.listen_address);
     let overlap =

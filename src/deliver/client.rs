@@ -1,13 +1,17 @@
 //! The HTTP client of one destination: certificates, proxies, connections.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect};
+use tokio::time::Instant;
 
 use super::cause::cause;
 use super::config::Tls;
+use crate::secret::HIDDEN;
 
 /// Longest time to connect; an attempt as a whole has its own limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// A peer that vanished is noticed by this.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How long certificates are used before their files are looked at again.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// A destination cannot be reached as it is configured: a file, a name or a URL is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +58,100 @@ pub enum RemoteFault {
     Client(String),
 }
 
+/// The HTTP client of a destination. It is made anew when a file of its `tls_config` changes.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    url: Url,
+    tls: Tls,
+    user_agent: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    client: Client,
+    files: Files,
+    looked_at: Instant,
+    /// The last look failed, and the log was told.
+    is_stale: bool,
+}
+
+/// What the files of a `tls_config` held.
+#[derive(PartialEq, Eq)]
+struct Files {
+    authorities: Option<Vec<u8>>,
+    /// Certificate and key, one after the other.
+    identity: Option<Vec<u8>>,
+}
+
+/// A private key is among them.
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl Files {
+    fn read(tls: &Tls) -> Result<Self, RemoteFault> {
+        let identity = match (&tls.cert_file, &tls.key_file) {
+            (Some(cert), Some(key)) => {
+                let mut pem = read(cert)?;
+                pem.push(b'\n');
+                pem.extend(read(key)?);
+                Some(pem)
+            }
+            (None, None) => None,
+            _ => return Err(RemoteFault::HalfAnIdentity),
+        };
+        Ok(Self { authorities: tls.ca_file.as_deref().map(read).transpose()?, identity })
+    }
+}
+
+impl Dialer {
+    pub(super) fn new(url: &Url, tls: &Tls, user_agent: &str) -> Result<Self, RemoteFault> {
+        let files = Files::read(tls)?;
+        let client = client(url, tls, &files, user_agent)?;
+        let state = State { client, files, looked_at: Instant::now(), is_stale: false };
+        let (url, tls, user_agent) = (url.clone(), tls.clone(), user_agent.to_owned());
+        Ok(Self { url, tls, user_agent, state: Mutex::new(state) })
+    }
+
+    /// A client that goes by what the files held at most a second ago. Where they have become
+    /// unusable (half written, say), the last good one stays in use.
+    pub(super) fn client(&self) -> Client {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_files = self.tls.ca_file.is_some() || self.tls.cert_file.is_some();
+        if has_files && state.looked_at.elapsed() >= FRESH {
+            state.looked_at = Instant::now();
+            self.look(&mut state);
+        }
+        state.client.clone()
+    }
+
+    fn look(&self, state: &mut State) {
+        let looked = Files::read(&self.tls).and_then(|files| {
+            if files != state.files {
+                state.client = client(&self.url, &self.tls, &files, &self.user_agent)?;
+                state.files = files;
+                tracing::info!(host = self.url.host_str(), "certificate files changed");
+            }
+            Ok(())
+        });
+        if let Err(error) = &looked
+            && !state.is_stale
+        {
+            tracing::warn!(
+                host = self.url.host_str(), %error,
+                "certificate files unusable, what they held before stays in use"
+            );
+        }
+        state.is_stale = looked.is_err();
+    }
+}
+
 /// Builds the client. It follows no redirects, and of proxies it knows the standard environment
 /// variables, which do not hold for loopback addresses.
-pub(super) fn client(url: &Url, tls: &Tls, user_agent: &str) -> Result<Client, RemoteFault> {
+fn client(url: &Url, tls: &Tls, files: &Files, user_agent: &str) -> Result<Client, RemoteFault> {
     let mut builder = Client::builder()
         .user_agent(user_agent)
         .redirect(redirect::Policy::none())
@@ -65,10 +163,9 @@ pub(super) fn client(url: &Url, tls: &Tls, user_agent: &str) -> Result<Client, R
     if is_loopback(url) {
         builder = builder.no_proxy();
     }
-    if let Some(path) = &tls.ca_file {
+    if let (Some(path), Some(pem)) = (&tls.ca_file, &files.authorities) {
         let not = |why: String| RemoteFault::Pem { path: path.clone(), what: "certificates", why };
-        let authorities =
-            Certificate::from_pem_bundle(&read(path)?).map_err(|error| not(cause(&error)))?;
+        let authorities = Certificate::from_pem_bundle(pem).map_err(|error| not(cause(&error)))?;
         if authorities.is_empty() {
             return Err(not("none found".to_owned()));
         }
@@ -77,20 +174,14 @@ pub(super) fn client(url: &Url, tls: &Tls, user_agent: &str) -> Result<Client, R
         // An image without certificates is enough then.
         builder = builder.tls_certs_only([]);
     }
-    builder = match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => {
-            let mut pem = read(cert)?;
-            pem.push(b'\n');
-            pem.extend(read(key)?);
-            builder.identity(Identity::from_pem(&pem).map_err(|error| RemoteFault::Pem {
-                path: cert.clone(),
-                what: "client certificate that fits its key",
-                why: cause(&error),
-            })?)
-        }
-        (None, None) => builder,
-        _ => return Err(RemoteFault::HalfAnIdentity),
-    };
+    if let (Some(path), Some(pem)) = (&tls.cert_file, &files.identity) {
+        let identity = Identity::from_pem(pem).map_err(|error| RemoteFault::Pem {
+            path: path.clone(),
+            what: "client certificate that fits its key",
+            why: cause(&error),
+        })?;
+        builder = builder.identity(identity);
+    }
     if tls.insecure_skip_verify {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }

@@ -37,7 +37,7 @@ pub const RESERVED_HEADERS: &[&str] = &[
 ];
 
 /// `sigv4`: signing for Amazon Managed Service for Prometheus.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sigv4 {
     /// AWS region; from the URL of an AMP workspace if the file leaves it out.
     pub region: String,
@@ -64,7 +64,7 @@ pub struct Sigv4 {
 }
 
 /// A secret that is given inline or read from a file (and read again when the file changes).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SecretSource {
     /// The text itself.
     Inline(Secret),
@@ -73,7 +73,7 @@ pub enum SecretSource {
 }
 
 /// How requests prove who sends them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Auth {
     /// Not at all.
     #[default]
@@ -157,7 +157,7 @@ fn show_url<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> 
 }
 
 /// `tls_config` of a destination.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tls {
     /// PEM file of the certificate authorities to trust, instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +173,7 @@ pub struct Tls {
 }
 
 /// `queue_config` of a destination.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Queue {
     /// Number of lanes (Prometheus's shards); fixed while running.
     pub max_shards: u32,
@@ -194,7 +194,7 @@ pub struct Queue {
 }
 
 /// `metadata_config` of a destination.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metadata {
     /// Whether TYPE and unit are sent.
     pub send: bool,
@@ -219,7 +219,7 @@ pub enum BadRequest {
 }
 
 /// One entry of `remote_write`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Destination {
     /// Its name in metrics and logs; the URL's host if left out; unique.
     pub name: String,

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use metrics::Counter;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -57,21 +58,57 @@ pub struct Witnesses {
     pub families: Arc<Families>,
 }
 
+/// What a lane works by. A reload of the configuration sends the destination's lanes new orders:
+/// they hold from the next attempt on, for what the lane has taken on already, too. So what waits for
+/// a destination that was set up wrongly goes out as soon as that is mended, and in order.
+#[derive(Debug)]
+pub struct Orders<R> {
+    /// The destination's settings.
+    pub destination: Destination,
+    /// Where requests go: another one in each new order.
+    pub remote: Arc<R>,
+}
+
+/// What a lane reads of its orders again and again.
+#[derive(Debug)]
+struct Settings {
+    samples_max: usize,
+    bytes_max: usize,
+    age_limit: Option<Duration>,
+    backoff_max: Duration,
+    timeout: Duration,
+}
+
+impl Settings {
+    fn of(destination: &Destination) -> Self {
+        let queue = &destination.queue_config;
+        Self {
+            samples_max: queue.max_samples_per_send.max(1),
+            bytes_max: usize::try_from(queue.max_bytes_per_send).unwrap_or(usize::MAX),
+            age_limit: queue.sample_age_limit,
+            backoff_max: queue.max_backoff,
+            timeout: destination.remote_timeout,
+        }
+    }
+}
+
+fn backoff(destination: &Destination) -> Backoff {
+    let queue = &destination.queue_config;
+    Backoff::new(queue.min_backoff, queue.max_backoff)
+}
+
 /// One lane of a destination.
 #[derive(Debug)]
 pub struct Lane<R> {
     inbox: Inbox,
+    orders: watch::Receiver<Arc<Orders<R>>>,
     remote: Arc<R>,
     witnesses: Witnesses,
     encoder: Encoder,
     /// Size of the request sent last.
     sent_bytes: usize,
     backoff: Backoff,
-    samples_max: usize,
-    bytes_max: usize,
-    age_limit: Option<Duration>,
-    backoff_max: Duration,
-    timeout: Duration,
+    settings: Settings,
     /// The receiver's own wish: nothing is sent before.
     not_before: Instant,
     retries: Counter,
@@ -85,29 +122,26 @@ impl<R: Transport> Lane<R> {
     #[must_use]
     pub fn new(
         inbox: Inbox,
-        destination: &Destination,
-        remote: Arc<R>,
+        mut orders: watch::Receiver<Arc<Orders<R>>>,
         witnesses: Witnesses,
         meters: &Meters,
         give_up: CancellationToken,
     ) -> Self {
-        let queue = &destination.queue_config;
+        let first = Arc::clone(&orders.borrow_and_update());
+        let Orders { destination, remote } = &*first;
         let name = destination.name.as_str();
         Self {
             inbox,
-            remote,
+            remote: Arc::clone(remote),
+            settings: Settings::of(destination),
+            backoff: backoff(destination),
+            retries: meters.counter(&meters::REMOTE_WRITE_RETRIES, &[name]),
+            isolation: meters.counter(&meters::REMOTE_WRITE_ISOLATION, &[name]),
+            orders,
             witnesses,
             encoder: Encoder::new(),
             sent_bytes: 0,
-            backoff: Backoff::new(queue.min_backoff, queue.max_backoff),
-            samples_max: queue.max_samples_per_send.max(1),
-            bytes_max: usize::try_from(queue.max_bytes_per_send).unwrap_or(usize::MAX),
-            age_limit: queue.sample_age_limit,
-            backoff_max: queue.max_backoff,
-            timeout: destination.remote_timeout,
             not_before: Instant::now(),
-            retries: meters.counter(&meters::REMOTE_WRITE_RETRIES, &[name]),
-            isolation: meters.counter(&meters::REMOTE_WRITE_ISOLATION, &[name]),
             give_up,
         }
     }
@@ -122,11 +156,26 @@ impl<R: Transport> Lane<R> {
         }
     }
 
+    /// Takes up new orders, if there are any.
+    fn obey(&mut self) {
+        let orders = Arc::clone(&self.orders.borrow_and_update());
+        let Orders { destination, remote } = &*orders;
+        if Arc::ptr_eq(remote, &self.remote) {
+            return;
+        }
+        self.remote = Arc::clone(remote);
+        self.settings = Settings::of(destination);
+        self.backoff = backoff(destination);
+        // What the wait was for may be what has changed.
+        self.not_before = Instant::now();
+    }
+
     /// Takes along what waits already, up to a request's worth.
     fn gather(&mut self, first: Part) -> Haul {
+        self.obey();
         self.learn(&first);
         let mut haul = Haul::new(first);
-        while haul.len() < self.samples_max
+        while haul.len() < self.settings.samples_max
             && let Ok(part) = self.inbox.try_recv()
         {
             self.learn(&part);
@@ -136,7 +185,7 @@ impl<R: Transport> Lane<R> {
     }
 
     fn learn(&self, part: &Part) {
-        self.witnesses.families.note(&part.load().batch.families);
+        self.witnesses.families.note(part.destination(), &part.load().batch.families);
     }
 
     /// Sends a haul span by span, in order, until every part is settled or given up.
@@ -169,9 +218,14 @@ impl<R: Transport> Lane<R> {
             if !self.wait_until_allowed(haul).await {
                 return Vec::new();
             }
-            let cutoff_ms = self.age_limit.map_or(i64::MIN, age_cutoff_ms);
-            let filled =
-                haul.fill(&mut self.encoder, span, cutoff_ms, self.samples_max, self.bytes_max);
+            let cutoff_ms = self.settings.age_limit.map_or(i64::MIN, age_cutoff_ms);
+            let filled = haul.fill(
+                &mut self.encoder,
+                span,
+                cutoff_ms,
+                self.settings.samples_max,
+                self.settings.bytes_max,
+            );
             if filled.end < span.to {
                 next.insert(0, Span { from: filled.end, ..span });
                 span.to = filled.end;
@@ -241,7 +295,7 @@ impl<R: Transport> Lane<R> {
         self.sent_bytes = block.len();
         let now = Instant::now();
         let left = haul.deadlines().map_or(Duration::ZERO, |(_, last)| last - now);
-        self.remote.send(block, self.timeout.min(left)).await
+        self.remote.send(block, self.settings.timeout.min(left)).await
     }
 
     /// Plans the next attempt.
@@ -257,15 +311,16 @@ impl<R: Transport> Lane<R> {
         let own = self.backoff.next();
         let wait = match after {
             Some(after) => after.min(RETRY_AFTER_MAX).max(own),
-            None if misconfigured => own.max(self.backoff_max),
+            None if misconfigured => own.max(self.settings.backoff_max),
             None => own,
         };
         self.not_before = Instant::now() + wait;
     }
 
     /// Waits for the planned attempt. False if nobody waits for the haul any more, or will by then.
-    async fn wait_until_allowed(&self, haul: &mut Haul) -> bool {
+    async fn wait_until_allowed(&mut self, haul: &mut Haul) -> bool {
         loop {
+            self.obey();
             let now = Instant::now();
             haul.expire(now);
             let Some((first, last)) = haul.deadlines() else { return false };
@@ -277,7 +332,10 @@ impl<R: Transport> Lane<R> {
                 haul.give_up("no attempt left before the deadline");
                 return false;
             }
-            sleep_until(self.not_before.min(first)).await;
+            tokio::select! {
+                () = sleep_until(self.not_before.min(first)) => {}
+                Ok(()) = self.orders.changed() => {}
+            }
         }
     }
 
@@ -291,7 +349,7 @@ impl<R: Transport> Lane<R> {
     }
 
     fn stop_isolating(&self, haul: &mut Haul, span: Span) {
-        let cutoff_ms = self.age_limit.map_or(i64::MIN, age_cutoff_ms);
+        let cutoff_ms = self.settings.age_limit.map_or(i64::MIN, age_cutoff_ms);
         let request_id = haul.request_id(span).to_owned();
         let samples = self.settle(haul, span, cutoff_ms, Fate::Refused);
         self.witnesses.report.unisolated(samples, &request_id);

@@ -25,9 +25,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 const GAUGE: u8 = 2;
 
 /// The metric families that one destination is to be told of.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Families {
-    destination: usize,
     book: Mutex<Book>,
 }
 
@@ -40,15 +39,10 @@ struct Book {
 }
 
 impl Families {
-    /// An empty book for the destination with this index.
-    #[must_use]
-    pub fn new(destination: usize) -> Self {
-        Self { destination, book: Mutex::default() }
-    }
-
-    /// Notes those families of a batch that are this destination's. Cheap where all are known.
-    pub fn note(&self, families: &[Family]) {
-        let mut mine = families.iter().filter(|f| f.destination == self.destination).peekable();
+    /// Notes those families of a batch that are of the destination with this index in the batch.
+    /// Cheap where all are known.
+    pub fn note(&self, destination: usize, families: &[Family]) {
+        let mut mine = families.iter().filter(|f| f.destination == destination).peekable();
         if mine.peek().is_none() {
             return;
         }
@@ -218,22 +212,22 @@ mod tests {
 
     #[test]
     fn the_book_is_bounded_and_forgets_what_was_told() {
-        let families = Families::new(1);
+        let families = Families::default();
         let family = |n: usize, unit: &str| Family {
             destination: 1,
             name: format!("m{n}"),
             unit: unit.to_owned(),
         };
         let many: Vec<_> = (0..FAMILIES_MAX + 9).map(|n| family(n, "Count")).collect();
-        families.note(&many);
-        families.note(&[Family { destination: 0, ..family(0, "Bytes") }]);
+        families.note(1, &many);
+        families.note(1, &[Family { destination: 0, ..family(0, "Bytes") }]);
         let due = families.due(false);
         assert_eq!(due.len(), FAMILIES_MAX);
         assert!(due.iter().all(|(_, unit)| unit == "count"));
         families.told(&due);
-        families.note(&many[..5]);
+        families.note(1, &many[..5]);
         assert!(families.due(false).is_empty());
-        families.note(&[family(3, "Bytes")]);
+        families.note(1, &[family(3, "Bytes")]);
         assert_eq!(families.due(false), [("m3".to_owned(), "bytes".to_owned())]);
         assert_eq!(families.due(true).len(), FAMILIES_MAX);
     }

@@ -20,6 +20,6 @@ pub mod metadata;
 
 pub use config::Destination;
 pub use judge::Verdict;
-pub use lane::{Lane, Witnesses};
+pub use lane::{Lane, Orders, Witnesses};
 pub use remote::Remote;
 pub use report::Report;

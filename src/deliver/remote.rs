@@ -8,12 +8,12 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use metrics::{Counter, Histogram};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Response, Url};
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::{Proof, Proven, SecretText};
 use super::cause::cause;
-use super::client::client;
+use super::client::Dialer;
 use super::config::{Auth, Destination, RESERVED_HEADERS, SecretSource};
 use super::credentials::{self, Cache};
 use super::judge::{Lean, Verdict, judge, parse_retry_after};
@@ -41,7 +41,7 @@ const CANONICAL: &str = "The Canonical String";
 pub struct Remote {
     name: String,
     url: Url,
-    client: Client,
+    dialer: Dialer,
     headers: HeaderMap,
     /// Those of the configured header values that an answer must not bring into the log.
     header_secrets: Vec<Secret>,
@@ -135,7 +135,7 @@ impl Remote {
         let _ = url.set_password(None);
         url.set_fragment(None);
         Ok(Self {
-            client: client(&url, &destination.tls_config, user_agent)?,
+            dialer: Dialer::new(&url, &destination.tls_config, user_agent)?,
             headers: headers(&destination.headers)?,
             header_secrets: header_secrets(&destination.headers),
             proof,
@@ -196,7 +196,7 @@ impl Remote {
     async fn exchange(&self, body: Bytes, proven: &Proven) -> reqwest::Result<Answer> {
         let mut headers = self.headers.clone();
         headers.extend(proven.headers.iter().cloned());
-        let request = self.client.post(self.url.clone()).headers(headers).body(body);
+        let request = self.dialer.client().post(self.url.clone()).headers(headers).body(body);
         let mut response = request.send().await?;
         let text = |response: &Response, name| {
             let value = response.headers().get(name)?.to_str().ok()?;

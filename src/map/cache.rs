@@ -3,6 +3,7 @@
 //! A second-chance clock per shard decides who leaves. An identity that is in use elsewhere never
 //! does, since its memory would outlive its place in the books. Nothing slow happens under a lock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
@@ -30,6 +31,7 @@ pub(super) struct Cache {
     shards: Box<[Mutex<Shard>]>,
     limit: usize,
     shard_limit: usize,
+    is_closed: AtomicBool,
 }
 
 /// What became of an identity that was to be cached.
@@ -48,6 +50,7 @@ impl Cache {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             limit,
             shard_limit: limit / shards,
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -62,12 +65,24 @@ impl Cache {
         if let Some(identity) = shard.get(hash, key) {
             return Put { identity, evictions: 0 };
         }
+        if self.is_closed.load(Ordering::Acquire) {
+            return Put { identity, evictions: 0 };
+        }
         let (has_room, evictions) = shard.make_room(held, self.shard_limit);
         if has_room {
             shard.insert(hash, key, Arc::clone(&identity));
             debug_assert!(shard.bytes() <= self.shard_limit, "the cache is over its limit");
         }
         Put { identity, evictions }
+    }
+
+    /// Forgets everything, for good.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        for shard in &self.shards {
+            let forgotten = std::mem::take(&mut *lock(shard));
+            drop(forgotten);
+        }
     }
 
     pub(super) fn stats(&self) -> CacheStats {

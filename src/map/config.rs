@@ -153,7 +153,7 @@ impl Default for Config {
 }
 
 /// Where series go: what the mapping has to know of one destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outlet {
     /// Number of lanes of the destination; at least 1.
     pub lanes: u32,
@@ -162,7 +162,7 @@ pub struct Outlet {
 }
 
 /// Everything the mapping is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The `cloudwatch` section.
     pub config: Config,

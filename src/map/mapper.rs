@@ -72,6 +72,17 @@ impl Mapper {
         }
     }
 
+    /// What it was made from.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Gives its memory back: another mapper takes its place. Requests that have begun end with it.
+    pub fn retire(&self) {
+        self.cache.close();
+    }
+
     /// The series cache's figures.
     #[must_use]
     pub fn cache_stats(&self) -> CacheStats {

@@ -115,6 +115,10 @@ metrics! {
     // The house.
     BUILD_INFO = "sluicegate_build_info", Kind::Gauge, ["version"],
         "1, with the version.";
+    CONFIG_RELOAD_SUCCESSFUL = "sluicegate_config_last_reload_successful", Kind::Gauge, [],
+        "1 if the configuration was good when it was last read.";
+    CONFIG_RELOAD_SUCCESS_TIME = "sluicegate_config_last_reload_success_timestamp_seconds", Kind::Gauge, [],
+        "When the configuration in force was read.";
     READY = "sluicegate_ready", Kind::Gauge, [],
         "1 while accepting, 0 while draining.";
 }

@@ -226,6 +226,38 @@ impl LanesBuilder {
         inboxes
     }
 
+    /// Adds a destination that `before` has, with its lanes as they are, what waits in them included.
+    /// False, and nothing is added, if there is none of that name with so many lanes.
+    #[must_use]
+    pub fn keep(
+        &mut self,
+        before: &Lanes,
+        name: &str,
+        required: bool,
+        lanes: u32,
+        Limits { share_bytes, isolation_max }: Limits,
+    ) -> bool {
+        let found = before.0.iter().find(|outlet| outlet.books.destination == name);
+        let Some(outlet) = found.filter(|outlet| outlet.lanes.len() == lanes.max(1) as usize)
+        else {
+            return false;
+        };
+        // What older requests hold of another share does not count against the new one: for the
+        // moment until they are settled, the budget as a whole bounds them.
+        let share = match outlet.share.limit() == share_bytes {
+            true => Arc::clone(&outlet.share),
+            false => Budget::new(share_bytes),
+        };
+        self.outlets.push(Outlet {
+            required,
+            share,
+            books: Arc::clone(&outlet.books),
+            lanes: outlet.lanes.clone(),
+            isolation_max,
+        });
+        true
+    }
+
     /// The lanes.
     #[must_use]
     pub fn build(self) -> Lanes {

@@ -51,7 +51,7 @@ pub enum KeyFault {
 
 /// The keys that open the door.
 #[derive(Debug)]
-pub(super) struct Keys(Vec<Key>);
+pub struct Keys(Vec<Key>);
 
 #[derive(Debug)]
 struct Key {
@@ -80,7 +80,7 @@ impl Keys {
     ///
     /// # Errors
     /// If a key cannot be read or can never match, or if there is none and that is not allowed.
-    pub(super) fn new(config: &Config, meters: &Meters) -> Result<Self, KeyFault> {
+    pub fn new(config: &Config, meters: &Meters) -> Result<Self, KeyFault> {
         if config.access_keys.is_empty() && !config.insecure_allow_unauthenticated {
             return Err(KeyFault::None);
         }
@@ -107,7 +107,8 @@ impl Keys {
                 return Err(KeyFault::TooLong { name });
             }
             let last_used = meters.gauge(&meters::ACCESS_KEY_LAST_USED, &[&name]);
-            last_used.set(0.0);
+            // Shown from the start; a reload must not forget what was.
+            last_used.increment(0.0);
             keys.push(Key {
                 name,
                 text: file.map_or(Text::Fixed(padded), Text::File),

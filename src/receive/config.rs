@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::secret::Secret;
 
 /// Where an access key's text comes from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeySource {
     /// The text itself (inline, or from the environment when the file was read).
@@ -19,7 +19,7 @@ pub enum KeySource {
 }
 
 /// One access key.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccessKey {
     /// Its name in metrics and logs; unique.
     pub name: String,
@@ -46,7 +46,7 @@ pub enum OnUndecodable {
 }
 
 /// The `server` section.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     /// Where Firehose (or the load balancer) connects.
     pub listen_address: SocketAddr,

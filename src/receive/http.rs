@@ -73,6 +73,12 @@ impl Door {
         *current = Arc::new(rules);
     }
 
+    /// The mapper of the rules in force.
+    #[must_use]
+    pub fn mapper(&self) -> Arc<Mapper> {
+        Arc::clone(&self.rules().mapper)
+    }
+
     fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }

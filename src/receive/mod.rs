@@ -19,8 +19,9 @@ mod panics;
 pub mod listener;
 mod activity;
 
+pub use auth::{KeyFault, Keys};
 pub use config::{AccessKey, Config, KeySource, OnUndecodable};
 pub use health::{Health, health_routes};
 pub use http::Door;
 pub use listener::{Limits, serve};
-pub use rules::{DoorFault, Rules};
+pub use rules::Rules;

@@ -7,7 +7,7 @@ use metrics::Counter;
 
 use super::admission;
 use super::attributes;
-use super::auth::{KeyFault, Keys, Pass};
+use super::auth::{Keys, Pass};
 use super::config::{Config, OnUndecodable};
 use super::head::{Encoding, Head};
 use super::http::SHUTTING_DOWN;
@@ -17,14 +17,6 @@ use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::{Budget, Lanes, Permit};
 use crate::units::{format_bytes, format_duration};
-
-/// Why rules cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum DoorFault {
-    /// The access keys cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyFault),
-}
 
 /// What requests are treated by, from their headers to the lanes that their samples go to.
 #[derive(Debug)]
@@ -55,22 +47,21 @@ pub(super) struct Admitted {
 pub(super) struct TurnedAway(pub(super) Answer, pub(super) Bounds);
 
 impl Rules {
-    /// Reads the keys and puts the rules together. The mapper's outlets and the lanes are those of
-    /// the same destinations, in the same order.
-    ///
-    /// # Errors
-    /// If the access keys cannot be used.
+    /// Puts the rules together. The mapper's outlets and the lanes are those of the same
+    /// destinations, in the same order.
+    #[must_use]
     pub fn new(
         config: &Config,
+        keys: Keys,
         mapper: Arc<Mapper>,
         lanes: Lanes,
         meters: &Meters,
-    ) -> Result<Self, DoorFault> {
+    ) -> Self {
         let superseded =
             lanes.destinations().map(|name| meters.counter(&meters::SAMPLES_SUPERSEDED, &[name]));
-        Ok(Self {
+        Self {
             path: config.path.clone(),
-            keys: Keys::new(config, meters)?,
+            keys,
             common_attributes: config.common_attributes.clone(),
             on_undecodable: config.on_undecodable,
             request_deadline: config.request_deadline,
@@ -80,7 +71,7 @@ impl Rules {
             superseded: superseded.collect(),
             mapper,
             lanes,
-        })
+        }
     }
 
     /// All that can be said before the body: cheap, and in this order.

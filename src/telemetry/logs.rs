@@ -2,26 +2,56 @@
 
 use std::panic::PanicHookInfo;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::{Log, LogFormat};
 
-/// Starts logging for the whole process. `filter` (from `RUST_LOG`) wins over the configured level.
+/// What decides which lines are written; can be changed while running.
+#[derive(Clone, Debug)]
+pub struct Level {
+    filter: Handle<EnvFilter, Registry>,
+    /// Of `RUST_LOG`.
+    fixed: Option<String>,
+}
+
+impl Level {
+    /// Takes up the configured level, unless `RUST_LOG` has the say.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn follow(&self, log: &Log) -> anyhow::Result<()> {
+        self.filter.reload(filter(self.fixed.as_deref().unwrap_or(&log.level))?)?;
+        Ok(())
+    }
+}
+
+/// Starts logging for the whole process. `from_environment` (`RUST_LOG`) wins over the configured
+/// level.
 ///
 /// # Errors
 /// If the filter cannot be read, or logging has been started before.
-pub fn start(log: &Log, filter: Option<&str>) -> anyhow::Result<()> {
-    let directives = filter.filter(|text| !text.is_empty()).unwrap_or(&log.level);
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| anyhow::anyhow!("read the log filter {directives:?}: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+pub fn start(log: &Log, from_environment: Option<&str>) -> anyhow::Result<Level> {
+    let fixed = from_environment.filter(|text| !text.is_empty()).map(str::to_owned);
+    let (layer, handle) = reload::Layer::new(filter(fixed.as_deref().unwrap_or(&log.level))?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(layer);
     let started = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
-        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => {
+            registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init()
+        }
+        LogFormat::Text => registry.with(lines.with_target(false)).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("start logging: {error}"))?;
     std::panic::set_hook(Box::new(panicked));
-    Ok(())
+    Ok(Level { filter: handle, fixed })
+}
+
+fn filter(directives: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(directives)
+        .map_err(|error| anyhow::anyhow!("read the log filter {directives:?}: {error}"))
 }
 
 /// A panic as a log line like any other; the standard library's own lines would stand between JSON.

@@ -277,13 +277,13 @@ async fn metadata_is_told_once_and_again_after_a_failure() {
     front.script([Answer::new(503, "")]);
     let destination = destination(&front.url(PATH), Auth::None);
     let remote = remote(&destination, &Meters::new());
-    let families = Families::new(0);
+    let families = Families::default();
     let family = |name: &str, unit: &str| Family {
         destination: 0,
         name: name.to_owned(),
         unit: unit.to_owned(),
     };
-    families.note(&[family("c", "None"), family("a", "Percent"), family("b", "Bytes/Second")]);
+    families.note(0, &[family("c", "None"), family("a", "Percent"), family("b", "Bytes/Second")]);
     tokio::select! {
         () = families.run(&remote, &destination.metadata_config, SECOND) => panic!("it ended"),
         // One that fails, two that tell three families, two more in the full round.

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sluicegate::config::{Source, load_within};
+use sluicegate::config::{Faults, Loaded, Source, load_within};
 use sluicegate::demo::firehose::{Firehose, FirehoseConfig};
 use sluicegate::demo::stream::{Format, Point};
-use sluicegate::pipeline::{House, Listeners};
+use sluicegate::pipeline::{House, Listeners, Rejected};
 use sluicegate::secret::Secret;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -30,12 +30,7 @@ pub(crate) struct Standing {
 impl Standing {
     /// Starts a house: `server` holds further lines of that section, `rest` whole sections.
     pub(crate) async fn start(server: &str, rest: &str) -> Self {
-        let text = format!(
-            "server:\n  access_keys: [{{ name: test, key: {KEY} }}]\n  budget: 256MiB\n  \
-             shutdown_delay: 0s\n{server}\n{rest}\n"
-        );
-        let loaded = load_within(Source::Content(&text), &|_| None, None);
-        let config = loaded.unwrap_or_else(|faults| panic!("{faults}\n{text}")).config;
+        let config = load(server, rest).unwrap_or_else(|faults| panic!("{faults}\n{rest}")).config;
         let destinations = config.remote_write.iter().map(|to| to.name.clone()).collect();
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (ingest, telemetry) = (bind().await.unwrap(), bind().await.unwrap());
@@ -43,6 +38,11 @@ impl Standing {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let (ingest, telemetry) = (house.ingest_address, house.telemetry_address);
         Self { house, http, ingest, telemetry, destinations }
+    }
+
+    /// Reloads with another configuration, made as at the start.
+    pub(crate) async fn reload(&self, server: &str, rest: &str) -> Result<(), Rejected> {
+        self.house.reload(load(server, rest)).await
     }
 
     /// A Firehose stream to this house, impatient, so that retries take little of a test's time.
@@ -109,6 +109,14 @@ impl Standing {
             sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+fn load(server: &str, rest: &str) -> Result<Loaded, Faults> {
+    let text = format!(
+        "server:\n  access_keys: [{{ name: test, key: {KEY} }}]\n  budget: 256MiB\n  \
+         shutdown_delay: 0s\n{server}\n{rest}\n"
+    );
+    load_within(Source::Content(&text), &|_| None, None)
 }
 
 /// One scrape of `/metrics`.

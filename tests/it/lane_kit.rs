@@ -9,14 +9,14 @@ use bytes::Bytes;
 use sluicegate::deliver::config::{Auth, BadRequest, Destination, Metadata, Queue, Tls};
 use sluicegate::deliver::judge::Verdict;
 use sluicegate::deliver::lane::{Transport, Witnesses};
-use sluicegate::deliver::metadata::Families;
-use sluicegate::deliver::{Lane, Report};
+use sluicegate::deliver::{Lane, Orders, Report};
 use sluicegate::meters::Meters;
 use sluicegate::queue::{
     Acked, Budget, Full, Lanes, LanesBuilder, Limits, REQUEST_CHARGE_MIN, Request,
 };
 use sluicegate::sample::{Batch, Identity, Row, SampleRef, Series, SeriesSet};
 use sluicegate::tasks::Tasks;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -142,18 +142,18 @@ impl Works {
         let budget = Budget::new(1 << 30);
         let mut builder = LanesBuilder::new(budget.limit());
         let mut lane_counts = Vec::new();
-        for (index, (destination, share_bytes, script)) in ends.into_iter().enumerate() {
+        for (destination, share_bytes, script) in ends {
             let lanes = destination.queue_config.max_shards;
             lane_counts.push(lanes);
             let (name, required) = (destination.name.as_str(), destination.required);
             let limits = Limits { share_bytes, isolation_max: destination.max_isolation_requests };
             let report = Arc::new(Report::new(name, &meters));
-            let witnesses = Witnesses { report, families: Arc::new(Families::new(index)) };
-            for inbox in builder.destination(name, required, lanes, limits, &meters) {
-                let script = Arc::clone(&script);
-                let witnesses = witnesses.clone();
-                let lane =
-                    Lane::new(inbox, &destination, script, witnesses, &meters, give_up.clone());
+            let witnesses = Witnesses { report, families: Arc::default() };
+            let inboxes = builder.destination(name, required, lanes, limits, &meters);
+            let orders = watch::Sender::new(Arc::new(Orders { destination, remote: script }));
+            for inbox in inboxes {
+                let (orders, witnesses) = (orders.subscribe(), witnesses.clone());
+                let lane = Lane::new(inbox, orders, witnesses, &meters, give_up.clone());
                 tasks.spawn(lane.run());
             }
         }

@@ -76,6 +76,8 @@ pub(crate) fn config(url: &str, server: &str, destination: &str, rest: &str) -> 
     )
 }
 
+const CONFIG_FILE: &str = "sluicegate.yml";
+
 /// A gateway that serves; killed on drop.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -85,7 +87,7 @@ pub(crate) struct Gateway {
     log: Arc<Mutex<String>>,
     client: reqwest::Client,
     tasks: Tasks,
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 impl Gateway {
@@ -97,11 +99,11 @@ impl Gateway {
     /// The same with more environment.
     pub(crate) async fn start_with(text: &str, env: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sluicegate.yml");
+        let path = folder.path().join(CONFIG_FILE);
         std::fs::write(&path, text).unwrap();
         let arguments = ["serve", "--config", path.to_str().unwrap()];
         let mut gateway = Self::launch(&arguments, env).await.unwrap();
-        gateway._folder = Some(folder);
+        gateway.folder = Some(folder);
         gateway
     }
 
@@ -135,7 +137,15 @@ impl Gateway {
             }
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Ok(Self { child, ingest, telemetry, log, client, tasks, _folder: None })
+        Ok(Self { child, ingest, telemetry, log, client, tasks, folder: None })
+    }
+
+    /// Writes another text into the configuration file, the way editors do it.
+    pub(crate) fn rewrite(&self, text: &str) {
+        let folder = self.folder.as_ref().unwrap().path();
+        let next = folder.join("next.yml");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(&next, folder.join(CONFIG_FILE)).unwrap();
     }
 
     /// What stands in the log by now.
@@ -196,10 +206,15 @@ impl Gateway {
     pub(crate) async fn signal(&self, name: &str) {
         let count = |log: &str| log.matches("\"signal\":").count();
         let before = count(&self.log());
+        self.kill(name).await;
+        self.until(|log| count(log) > before).await;
+    }
+
+    /// Sends a signal.
+    pub(crate) async fn kill(&self, name: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
         assert!(sent.success());
-        self.until(|log| count(log) > before).await;
     }
 
     /// Waits until the log holds what is asked for.

@@ -13,7 +13,9 @@ use http_body_util::BodyExt as _;
 use sluicegate::map::{self, Mapper};
 use sluicegate::meters::Meters;
 use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
-use sluicegate::receive::{AccessKey, Config, Door, DoorFault, KeySource, OnUndecodable, Rules};
+use sluicegate::receive::{
+    AccessKey, Config, Door, KeyFault, KeySource, Keys, OnUndecodable, Rules,
+};
 use sluicegate::secret::Secret;
 use sluicegate::tasks::Tasks;
 use tower::ServiceExt as _;
@@ -61,7 +63,7 @@ pub(crate) fn config() -> Config {
 }
 
 impl House {
-    pub(crate) fn try_new(config: &Config) -> Result<Self, DoorFault> {
+    pub(crate) fn try_new(config: &Config) -> Result<Self, KeyFault> {
         let meters = Meters::new();
         let tasks = Tasks::new();
         let budget = Budget::new(config.budget);
@@ -75,7 +77,8 @@ impl House {
             relabel: Vec::new(),
             outlets: vec![map::Outlet { lanes: 2, write_relabel: Vec::new() }],
         });
-        let rules = Rules::new(config, Arc::new(mapper), lanes, &meters)?;
+        let rules =
+            Rules::new(config, Keys::new(config, &meters)?, Arc::new(mapper), lanes, &meters);
         let door = Door::new(rules, Arc::clone(&budget), &meters, tasks.clone());
         Ok(Self { door, budget, meters, tasks, inboxes })
     }

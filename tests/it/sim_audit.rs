@@ -81,7 +81,7 @@ impl Sums {
 }
 
 /// Holds the books of a gateway against the laws.
-pub(crate) fn check(gateway: &Gateway, ledger: &Ledger, is_at_rest: bool) {
+pub(crate) fn check<R>(gateway: &Gateway<R>, ledger: &Ledger, is_at_rest: bool) {
     if gateway.has_broken.load(Ordering::Acquire) {
         ledger.breach(BALANCED, "a lane panicked".to_owned());
     }

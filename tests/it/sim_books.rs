@@ -123,7 +123,7 @@ struct Asked {
     gone_at: Option<Instant>,
 }
 
-fn balanced(gateway: &Gateway, is_at_rest: bool) -> Result<Sums, TestCaseError> {
+fn balanced(gateway: &Gateway<Fickle>, is_at_rest: bool) -> Result<Sums, TestCaseError> {
     let sums = Sums::of(&gateway.meters);
     for to in &gateway.destinations {
         let imbalance = sums.imbalance(to, is_at_rest);

@@ -1,21 +1,22 @@
 //! The real rooms of the gateway, put together as the pipeline does it, with a way to the receivers
 //! that a test provides.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response};
 use sluicegate::deliver::config::Destination;
-use sluicegate::deliver::lane::{Transport, Witnesses};
-use sluicegate::deliver::metadata::Families;
-use sluicegate::deliver::{Lane, Report};
+use sluicegate::deliver::lane::Transport;
+use sluicegate::deliver::{Lane, Orders, Report, Witnesses};
 use sluicegate::map::{self, Mapper};
 use sluicegate::meters::Meters;
-use sluicegate::queue::{self, Budget, LanesBuilder};
-use sluicegate::receive::{Config, Door, Rules};
+use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
+use sluicegate::receive::{Config, Door, Keys, Rules};
 use sluicegate::tasks::Tasks;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A gateway without sockets.
-pub(crate) struct Gateway {
+pub(crate) struct Gateway<R> {
     pub(crate) door: Arc<Door>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) meters: Meters,
@@ -33,12 +34,13 @@ pub(crate) struct Gateway {
     pub(crate) destinations: Vec<String>,
     front: Tasks,
     back: Back,
+    standing: Mutex<Standing<R>>,
     drain_deadline: Duration,
 }
 
-impl Gateway {
+impl<R: Transport> Gateway<R> {
     /// Builds every room. The budget is the caller's, so that its ways can look at it.
-    pub(crate) fn new<R: Transport>(
+    pub(crate) fn new(
         config: &Config,
         budget: Arc<Budget>,
         ends: Vec<(Destination, Arc<R>)>,
@@ -50,17 +52,28 @@ impl Gateway {
             has_broken: Arc::default(),
         };
         let destinations = ends.iter().map(|(to, _)| to.name.clone()).collect();
+        let mut standing = Standing::default();
+        let rules = back.rules(config, ends, &mut standing);
         let front = Tasks::new();
-        let door =
-            Door::new(back.rules(config, ends), Arc::clone(&budget), &back.meters, front.clone());
+        let door = Door::new(rules, Arc::clone(&budget), &back.meters, front.clone());
         let (meters, has_broken) = (back.meters.clone(), Arc::clone(&back.has_broken));
-        let drain_deadline = config.drain_deadline;
-        Self { door, budget, meters, has_broken, destinations, front, back, drain_deadline }
+        let (standing, drain_deadline) = (Mutex::new(standing), config.drain_deadline);
+        Self {
+            door,
+            budget,
+            meters,
+            has_broken,
+            destinations,
+            front,
+            back,
+            standing,
+            drain_deadline,
+        }
     }
 
-    /// Requests that begin from now on go by other rules, to lanes of their own.
-    pub(crate) fn reload<R: Transport>(&self, config: &Config, ends: Vec<(Destination, Arc<R>)>) {
-        self.door.follow(self.back.rules(config, ends));
+    /// Requests that begin from now on go by other rules; so does what waits in lanes that stay.
+    pub(crate) fn reload(&self, config: &Config, ends: Vec<(Destination, Arc<R>)>) {
+        self.door.follow(self.back.rules(config, ends, &mut self.standing.lock().unwrap()));
     }
 
     /// Serves a request. Who drops the handle has not hung up; who aborts it has.
@@ -78,7 +91,7 @@ impl Gateway {
             self.back.give_up.cancel();
             let _ = timeout_at(deadline + FAREWELL, self.front.ended()).await;
         }
-        drop(self.door);
+        drop((self.door, self.standing));
         if timeout_at(deadline, self.back.tasks.ended()).await.is_err() {
             self.back.give_up.cancel();
         }
@@ -94,30 +107,57 @@ struct Back {
     has_broken: Arc<AtomicBool>,
 }
 
+/// The destinations at work, across reloads.
+struct Standing<R> {
+    lanes: Option<Lanes>,
+    posts: BTreeMap<String, Post<R>>,
+}
+
+impl<R> Default for Standing<R> {
+    fn default() -> Self {
+        Self { lanes: None, posts: BTreeMap::new() }
+    }
+}
+
+struct Post<R> {
+    orders: watch::Sender<Arc<Orders<R>>>,
+    /// Cancelled when its lanes have ended.
+    ended: CancellationToken,
+}
+
 impl Back {
-    /// Starts lanes to the destinations and makes the rules that lead there.
-    fn rules<R: Transport>(&self, config: &Config, ends: Vec<(Destination, Arc<R>)>) -> Rules {
+    /// Makes the rules that lead to the destinations. Lanes are kept where their number is, and
+    /// others begin when those before them have ended.
+    fn rules<R: Transport>(
+        &self,
+        config: &Config,
+        ends: Vec<(Destination, Arc<R>)>,
+        standing: &mut Standing<R>,
+    ) -> Rules {
         let mut lanes = LanesBuilder::new(config.budget);
         let mut outlets = Vec::new();
         let shares = shares(config.budget, ends.iter().map(|(to, _)| to.required));
-        for (index, ((to, way), share_bytes)) in ends.into_iter().zip(shares).enumerate() {
+        for ((to, remote), share_bytes) in ends.into_iter().zip(shares) {
             let limits = queue::Limits { share_bytes, isolation_max: to.max_isolation_requests };
+            let (name, required) = (to.name.clone(), to.required);
             let shards = to.queue_config.max_shards;
             outlets.push(map::Outlet { lanes: shards, write_relabel: Vec::new() });
-            let report = Arc::new(Report::new(&to.name, &self.meters));
-            let witnesses = Witnesses { report, families: Arc::new(Families::new(index)) };
-            for inbox in lanes.destination(&to.name, to.required, shards, limits, &self.meters) {
-                let (way, witnesses) = (Arc::clone(&way), witnesses.clone());
-                let give_up = self.give_up.clone();
-                let lane = Lane::new(inbox, &to, way, witnesses, &self.meters, give_up);
-                let lane = self.tasks.spawn(lane.run());
-                let has_broken = Arc::clone(&self.has_broken);
-                self.tasks.spawn(async move {
-                    if lane.await.is_err_and(|ended| ended.is_panic()) {
-                        has_broken.store(true, Ordering::Release);
-                    }
-                });
+            let orders = Arc::new(Orders { destination: to, remote });
+            let old = standing.posts.remove(&name);
+            if let Some(old) = &old {
+                old.orders.send_replace(Arc::clone(&orders));
             }
+            let before = standing.lanes.as_ref();
+            let is_kept =
+                before.is_some_and(|before| lanes.keep(before, &name, required, shards, limits));
+            let post = match old {
+                Some(old) if is_kept => old,
+                old => {
+                    let inboxes = lanes.destination(&name, required, shards, limits, &self.meters);
+                    self.start(&name, orders, inboxes, old.map(|old| old.ended))
+                }
+            };
+            standing.posts.insert(name, post);
         }
         let mapper = Arc::new(Mapper::new(map::Plan {
             config: map::Config::default(),
@@ -125,7 +165,45 @@ impl Back {
             relabel: Vec::new(),
             outlets,
         }));
-        Rules::new(config, mapper, lanes.build(), &self.meters).expect("rules")
+        let lanes = lanes.build();
+        standing.lanes = Some(lanes.clone());
+        let keys = Keys::new(config, &self.meters).expect("keys");
+        Rules::new(config, keys, mapper, lanes, &self.meters)
+    }
+
+    /// Starts a destination's lanes, after the `previous` ones of its name.
+    fn start<R: Transport>(
+        &self,
+        name: &str,
+        orders: Arc<Orders<R>>,
+        inboxes: Vec<Inbox>,
+        previous: Option<CancellationToken>,
+    ) -> Post<R> {
+        let report = Arc::new(Report::new(name, &self.meters));
+        let witnesses = Witnesses { report, families: Arc::default() };
+        let orders = watch::Sender::new(orders);
+        let ended = CancellationToken::new();
+        let all = Arc::new(ended.clone().drop_guard());
+        for inbox in inboxes {
+            let (witnesses, give_up) = (witnesses.clone(), self.give_up.clone());
+            let lane =
+                Lane::new(inbox, orders.subscribe(), witnesses, &self.meters, give_up.clone());
+            let (previous, all) = (previous.clone(), Arc::clone(&all));
+            let lane = self.tasks.spawn(async move {
+                if let Some(previous) = previous {
+                    let _ = give_up.run_until_cancelled(previous.cancelled()).await;
+                }
+                lane.run().await;
+                drop(all);
+            });
+            let has_broken = Arc::clone(&self.has_broken);
+            self.tasks.spawn(async move {
+                if lane.await.is_err_and(|ended| ended.is_panic()) {
+                    has_broken.store(true, Ordering::Release);
+                }
+            });
+        }
+        Post { orders, ended }
     }
 }
 

@@ -122,21 +122,25 @@ async fn live(world: &Arc<World>, fate: Option<&Fate>, now_ms: u64, down_ms: u64
 
     let budget = Budget::new(world.plan.server.budget);
     let ledger = Ledger::new(world, &clock, &budget);
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let sends = Arc::new(Sends::default());
-    let ends = (0..world.receivers.len()).map(|receiver| {
-        let link = Link {
-            world: Arc::clone(world),
-            receiver,
-            clock: Arc::clone(&clock),
-            ledger: Arc::clone(&ledger),
-            network: side.clone(),
-            sends: Arc::clone(&sends),
+    let ends = |lanes: &[u32]| {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let end = |(receiver, lanes): (usize, &u32)| {
+            let link = Link {
+                world: Arc::clone(world),
+                receiver,
+                clock: Arc::clone(&clock),
+                ledger: Arc::clone(&ledger),
+                network: side.clone(),
+                sends: Arc::clone(&sends),
+            };
+            let plan = &world.receivers[receiver].plan;
+            (plan.destination(*lanes, wall.as_millis() as u64), Arc::new(link))
         };
-        let plan = &world.receivers[receiver].plan;
-        (plan.destination(wall.as_millis() as u64), Arc::new(link))
-    });
-    let gateway = Arc::new(Gateway::new(&world.plan.config(), Arc::clone(&budget), ends.collect()));
+        lanes.iter().enumerate().map(end).collect()
+    };
+    let config = world.plan.config();
+    let gateway = Arc::new(Gateway::new(&config, Arc::clone(&budget), ends(&lanes(world, now_ms))));
     *address.lock().unwrap() = Some((Arc::clone(&gateway), Arc::clone(&ledger)));
     world.note(clock.now_ms(), 4, 0, || "a gateway begins".to_owned());
 
@@ -151,6 +155,16 @@ async fn live(world: &Arc<World>, fate: Option<&Fate>, now_ms: u64, down_ms: u64
             None => std::future::pending().await,
         }
     };
+    let mut reloads = Box::pin(async {
+        for (at_ms, lanes) in &world.plan.reloads {
+            if *at_ms > clock.now_ms() {
+                clock.sleep_until(*at_ms).await;
+                gateway.reload(&config, ends(lanes));
+                world.note(clock.now_ms(), 6, 0, || format!("reload, lanes {lanes:?}"));
+            }
+        }
+        std::future::pending().await
+    });
     tokio::pin!(fated);
     let meets_its_fate = loop {
         let next_audit = clock.sleep(AUDIT_EVERY_MS);
@@ -158,6 +172,7 @@ async fn live(world: &Arc<World>, fate: Option<&Fate>, now_ms: u64, down_ms: u64
             biased;
             () = world.broken.notified() => break false,
             () = &mut fated => break true,
+            () = &mut reloads => {}
             () = next_audit => {}
         }
         sim_audit::check(&gateway, &ledger, false);
@@ -168,6 +183,7 @@ async fn live(world: &Arc<World>, fate: Option<&Fate>, now_ms: u64, down_ms: u64
             break false;
         }
     };
+    drop(reloads);
     let crashes = meets_its_fate && fate.is_some_and(|fate| !fate.gracefully);
     world.note(clock.now_ms(), 5, u64::from(crashes), || format!("it ends, crash: {crashes}"));
     *address.lock().unwrap() = None;
@@ -180,8 +196,15 @@ async fn live(world: &Arc<World>, fate: Option<&Fate>, now_ms: u64, down_ms: u64
     (clock.now_ms(), sends.count.load(Ordering::Relaxed))
 }
 
+/// How many lanes each destination has by the configuration of that time.
+fn lanes(world: &World, now_ms: u64) -> Vec<u32> {
+    let latest = world.plan.reloads.iter().rev().find(|(at_ms, _)| *at_ms <= now_ms);
+    let first = || world.plan.receivers.iter().map(|receiver| receiver.lanes).collect();
+    latest.map_or_else(first, |(_, lanes)| lanes.clone())
+}
+
 /// Waits until nothing is left to do, which has to come with the last deadline.
-async fn rest(gateway: &Gateway, ledger: &Ledger) {
+async fn rest(gateway: &Gateway<Link>, ledger: &Ledger) {
     let longest = ledger.world.plan.server.deadline + Duration::from_secs(1);
     let at_rest = async {
         while ledger.budget.used() > 0 {
@@ -195,7 +218,7 @@ async fn rest(gateway: &Gateway, ledger: &Ledger) {
     sim_audit::check(gateway, ledger, true);
 }
 
-async fn stop(gateway: Arc<Gateway>, ledger: &Ledger) {
+async fn stop(gateway: Arc<Gateway<Link>>, ledger: &Ledger) {
     let (meters, destinations) = (gateway.meters.clone(), gateway.destinations.clone());
     let Ok(gateway) = Arc::try_unwrap(gateway) else { panic!("somebody holds the gateway") };
     if !gateway.stop().await {

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) server: Server,
     /// How the lives of the gateway end, one after the other; the one after the last of them lasts.
     pub(crate) fates: Vec<Fate>,
+    /// When the configuration is loaded again, and how many lanes each destination has from then on.
+    pub(crate) reloads: Vec<(u64, Vec<u32>)>,
 }
 
 /// One Firehose stream.
@@ -180,6 +182,7 @@ impl Plan {
                 drain_deadline: Duration::from_secs(one_of(dice, &[5, 100])),
             },
             fates: (0..if stormy { dice.below(4) } else { 0 }).map(|_| Fate::any(dice)).collect(),
+            reloads: reloads(dice, receivers),
         }
     }
 
@@ -193,6 +196,18 @@ impl Plan {
             ..receive_door::config()
         }
     }
+}
+
+/// None in most worlds; else several, in order.
+fn reloads(dice: &mut Dice, receivers: usize) -> Vec<(u64, Vec<u32>)> {
+    let times = if percent(dice, 40) { 1 + dice.below(4) } else { 0 };
+    let mut at_ms = 0;
+    (0..times)
+        .map(|_| {
+            at_ms += dice.below(120_000);
+            (at_ms, (0..receivers).map(|_| 1 + dice.below(4) as u32).collect())
+        })
+        .collect()
 }
 
 impl Sender {
@@ -243,8 +258,8 @@ impl Receiver {
     }
 
     /// The destination as the gateway is told of it. `now_ms` is the wall clock's time.
-    pub(crate) fn destination(&self, now_ms: u64) -> Destination {
-        let mut to = lane_kit::destination(&self.name, self.lanes);
+    pub(crate) fn destination(&self, lanes: u32, now_ms: u64) -> Destination {
+        let mut to = lane_kit::destination(&self.name, lanes);
         to.required = self.required;
         to.queue_config.max_samples_per_send = self.samples_per_send;
         to.queue_config.max_bytes_per_send = self.bytes_per_send;

@@ -19,6 +19,7 @@ use super::receive_door::{Answer, envelope, request, with};
 use super::sim_batches::{Batch, Envelope};
 use super::sim_gateway::Gateway;
 use super::sim_laws::{ANSWERED, Ledger};
+use super::sim_receiver::Link;
 use super::sim_world::{Clock, End, World};
 
 /// How long Firehose waits for an answer, and how it spaces its attempts.
@@ -29,7 +30,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(120);
 const UNREADABLE_ATTEMPTS: u32 = 3;
 
 /// Where the gateway of the moment is, if there is one.
-pub(crate) type Address = Arc<Mutex<Option<(Arc<Gateway>, Arc<Ledger>)>>>;
+pub(crate) type Address = Arc<Mutex<Option<(Arc<Gateway<Link>>, Arc<Ledger>)>>>;
 
 /// A body that takes its time, and may break off.
 struct Paced {
@@ -139,7 +140,12 @@ pub(crate) fn backoff(world: &World, attempts: u32) -> Duration {
 }
 
 /// One attempt. True if it is acknowledged.
-async fn attempt(world: &World, gateway: Arc<Gateway>, ledger: &Ledger, number: usize) -> bool {
+async fn attempt(
+    world: &World,
+    gateway: Arc<Gateway<Link>>,
+    ledger: &Ledger,
+    number: usize,
+) -> bool {
     let batch = &world.cargo.batches[number];
     let manner = manner(world, batch);
     let sender = &world.plan.senders[batch.sender];

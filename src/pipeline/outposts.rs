@@ -1,0 +1,226 @@
+//! The destinations at work: each one's remote, lanes and metadata, across reloads of the
+//! configuration. They are known by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::error;
+
+use crate::config::Config;
+use crate::deliver::metadata::Families;
+use crate::deliver::{Destination, Lane, Orders, Remote, Report, Witnesses};
+use crate::meters::{self, Meters};
+use crate::queue::{self, Inbox, Lanes, LanesBuilder};
+use crate::tasks::Tasks;
+
+/// How remote-write requests name their sender.
+const USER_AGENT: &str = concat!("sluicegate/", env!("CARGO_PKG_VERSION"));
+
+/// What outposts are built with.
+#[derive(Debug)]
+pub(super) struct Builders {
+    pub(super) meters: Meters,
+    /// For the lanes.
+    pub(super) back: Tasks,
+    /// For the metadata.
+    pub(super) side: Tasks,
+    /// Ends the lanes' waiting.
+    pub(super) give_up: CancellationToken,
+    /// Ends the metadata.
+    pub(super) close_side: CancellationToken,
+    /// Cancelled by a lane that has died.
+    pub(super) broken: CancellationToken,
+}
+
+/// All destinations of the configuration in force.
+#[derive(Debug)]
+pub(super) struct Outposts {
+    builders: Builders,
+    lanes: Lanes,
+    standing: HashMap<String, Outpost>,
+    /// Of destinations that were removed: cancelled when their lanes have ended.
+    retired: HashMap<String, CancellationToken>,
+}
+
+/// One destination.
+#[derive(Debug)]
+struct Outpost {
+    orders: watch::Sender<Arc<Orders<Remote>>>,
+    report: Arc<Report>,
+    families: Arc<Families>,
+    /// Ends the sending of metadata.
+    _metadata: DropGuard,
+    /// Cancelled when its lanes have ended.
+    ended: CancellationToken,
+}
+
+/// The remotes of a new configuration's destinations, in its order. Making them can fail, and
+/// changes nothing.
+#[derive(Debug)]
+pub(super) struct Prepared(Vec<Arc<Orders<Remote>>>);
+
+impl Outposts {
+    pub(super) fn new(builders: Builders) -> Self {
+        let lanes = LanesBuilder::new(0).build();
+        Self { builders, lanes, standing: HashMap::new(), retired: HashMap::new() }
+    }
+
+    /// Makes what the destinations need that are new or have changed.
+    ///
+    /// # Errors
+    /// What is wrong with each destination that cannot be made.
+    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut prepared = Vec::with_capacity(config.remote_write.len());
+        for destination in &config.remote_write {
+            let standing = self.standing.get(&destination.name).map(|post| post.orders.borrow());
+            if let Some(orders) = standing
+                && orders.destination == *destination
+            {
+                prepared.push(Arc::clone(&orders));
+                continue;
+            }
+            match Remote::new(destination, &self.builders.meters, USER_AGENT) {
+                Ok(remote) => prepared.push(Arc::new(Orders {
+                    destination: destination.clone(),
+                    remote: Arc::new(remote),
+                })),
+                Err(fault) => faults.push(format!("remote_write `{}`: {fault}", destination.name)),
+            }
+        }
+        if faults.is_empty() { Ok(Prepared(prepared)) } else { Err(faults) }
+    }
+
+    /// Brings the destinations to a new configuration, and returns the way to their lanes. Lanes of
+    /// a destination whose number stays are kept with what they hold; new ones of the same name
+    /// begin when the old ones have ended, so that no series goes two ways at once.
+    pub(super) fn follow(&mut self, config: &Config, prepared: Prepared) -> Lanes {
+        let mut builder = LanesBuilder::new(config.server.budget);
+        let mut before = std::mem::take(&mut self.standing);
+        self.retired.retain(|_, ended| !ended.is_cancelled());
+        for orders in prepared.0 {
+            let destination = orders.destination.clone();
+            let name = destination.name.clone();
+            let old = before.remove(&name);
+            let lanes = destination.queue_config.max_shards;
+            let limits = queue::Limits {
+                share_bytes: share_bytes(config, &destination),
+                isolation_max: destination.max_isolation_requests,
+            };
+            let is_kept = old.is_some()
+                && builder.keep(&self.lanes, &name, destination.required, lanes, limits);
+            let post = match old {
+                Some(post) if is_kept => self.builders.change(post, orders),
+                old => {
+                    let previous = match &old {
+                        Some(post) => {
+                            // The old lanes go on for what they hold, by the new orders.
+                            post.orders.send_replace(Arc::clone(&orders));
+                            Some(post.ended.clone())
+                        }
+                        None => self.retired.get(&name).cloned(),
+                    };
+                    let meters = &self.builders.meters;
+                    let inboxes =
+                        builder.destination(&name, destination.required, lanes, limits, meters);
+                    self.builders.build(orders, inboxes, previous.as_ref(), old)
+                }
+            };
+            self.standing.insert(name, post);
+        }
+        for (name, post) in before {
+            self.builders.meters.gauge(&meters::REMOTE_WRITE_LANES, &[&name]).set(0.0);
+            self.retired.insert(name, post.ended);
+        }
+        self.lanes = builder.build();
+        self.lanes.clone()
+    }
+}
+
+impl Builders {
+    /// Gives a destination new orders, if they are new.
+    fn change(&self, post: Outpost, orders: Arc<Orders<Remote>>) -> Outpost {
+        if Arc::ptr_eq(&post.orders.borrow(), &orders) {
+            return post;
+        }
+        let metadata = self.send_metadata(&orders, &post.families);
+        post.orders.send_replace(orders);
+        Outpost { _metadata: metadata, ..post }
+    }
+
+    /// Starts a destination's lanes, after the `previous` ones of its name.
+    fn build(
+        &self,
+        orders: Arc<Orders<Remote>>,
+        inboxes: Vec<Inbox>,
+        previous: Option<&CancellationToken>,
+        old: Option<Outpost>,
+    ) -> Outpost {
+        let name = orders.destination.name.clone();
+        let (report, families) = match old {
+            Some(old) => (old.report, old.families),
+            None => (Arc::new(Report::new(&name, &self.meters)), Arc::default()),
+        };
+        let metadata = self.send_metadata(&orders, &families);
+        let orders = watch::Sender::new(orders);
+        self.meters.gauge(&meters::REMOTE_WRITE_LANES, &[&name]).set(inboxes.len() as f64);
+        let ended = CancellationToken::new();
+        let all = Arc::new(ended.clone().drop_guard());
+        for inbox in inboxes {
+            let witnesses =
+                Witnesses { report: Arc::clone(&report), families: Arc::clone(&families) };
+            let lane =
+                Lane::new(inbox, orders.subscribe(), witnesses, &self.meters, self.give_up.clone());
+            let (previous, give_up) = (previous.cloned(), self.give_up.clone());
+            let all = Arc::clone(&all);
+            let lane = self.back.spawn(async move {
+                if let Some(previous) = previous {
+                    let _ = give_up.run_until_cancelled(previous.cancelled()).await;
+                }
+                lane.run().await;
+                drop(all);
+            });
+            let panics = self.meters.counter(&meters::PANICS, &[]);
+            let broken = self.broken.clone();
+            self.back.spawn(async move {
+                if lane.await.is_err_and(|ended| ended.is_panic()) {
+                    error!("a lane has died, which is a fault of the gateway");
+                    panics.increment(1);
+                    broken.cancel();
+                }
+            });
+        }
+        Outpost { orders, report, families, _metadata: metadata, ended }
+    }
+
+    /// Tells a destination of its metric families until the guard is dropped.
+    fn send_metadata(&self, orders: &Arc<Orders<Remote>>, families: &Arc<Families>) -> DropGuard {
+        let stop = self.close_side.child_token();
+        if orders.destination.metadata_config.send {
+            let (orders, families, stop) = (Arc::clone(orders), Arc::clone(families), stop.clone());
+            self.side.spawn(async move {
+                let Orders { destination, remote } = &*orders;
+                let (settings, timeout) =
+                    (&destination.metadata_config, destination.remote_timeout);
+                let _ = stop.run_until_cancelled(families.run(remote, settings, timeout)).await;
+            });
+        }
+        stop.drop_guard()
+    }
+}
+
+/// What a destination's unsettled batches may hold of the budget. With several destinations none
+/// may hold all of it, so that requests for the others still find room.
+fn share_bytes(config: &Config, destination: &Destination) -> u64 {
+    let budget = config.server.budget;
+    match (config.remote_write.len(), destination.required) {
+        (0 | 1, _) => budget,
+        (_, true) => budget / 4 * 3,
+        (_, false) => {
+            let optional = config.remote_write.iter().filter(|to| !to.required).count() as u64;
+            budget / 4 / optional.max(1)
+        }
+    }
+}
