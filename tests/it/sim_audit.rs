@@ -38,7 +38,7 @@ impl Sums {
             let to = label("destination").unwrap_or_default();
             match name {
                 "sluicegate_samples_received_total" => {
-                    *sums.received.entry(to).or_default() += value
+                    *sums.received.entry(to).or_default() += value;
                 }
                 "sluicegate_samples_in_flight" => *sums.in_flight.entry(to).or_default() += value,
                 "sluicegate_samples_total" => {

@@ -76,7 +76,7 @@ impl Transport for Fickle {
             6 => Verdict::TryAgain {
                 after: Some(Duration::from_secs(u64::from(choice))),
                 over_rate: choice > 128,
-                misconfigured: choice % 2 == 0,
+                misconfigured: choice.is_multiple_of(2),
                 trouble: "429".to_owned(),
             },
             _ => {

@@ -154,7 +154,7 @@ impl Back {
                 Some(old) if is_kept => old,
                 old => {
                     let inboxes = lanes.destination(&name, required, shards, limits, &self.meters);
-                    self.start(&name, orders, inboxes, old.map(|old| old.ended))
+                    self.start(&name, orders, inboxes, old.as_ref().map(|old| &old.ended))
                 }
             };
             standing.posts.insert(name, post);
@@ -177,7 +177,7 @@ impl Back {
         name: &str,
         orders: Arc<Orders<R>>,
         inboxes: Vec<Inbox>,
-        previous: Option<CancellationToken>,
+        previous: Option<&CancellationToken>,
     ) -> Post<R> {
         let report = Arc::new(Report::new(name, &self.meters));
         let witnesses = Witnesses { report, families: Arc::default() };
@@ -188,7 +188,7 @@ impl Back {
             let (witnesses, give_up) = (witnesses.clone(), self.give_up.clone());
             let lane =
                 Lane::new(inbox, orders.subscribe(), witnesses, &self.meters, give_up.clone());
-            let (previous, all) = (previous.clone(), Arc::clone(&all));
+            let (previous, all) = (previous.cloned(), Arc::clone(&all));
             let lane = self.tasks.spawn(async move {
                 if let Some(previous) = previous {
                     let _ = give_up.run_until_cancelled(previous.cancelled()).await;

@@ -163,7 +163,7 @@ async fn live(world: &Arc<World>, fate: Option<&Fate>, now_ms: u64, down_ms: u64
                 world.note(clock.now_ms(), 6, 0, || format!("reload, lanes {lanes:?}"));
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     tokio::pin!(fated);
     let meets_its_fate = loop {
