@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::sim_life::{Outcome, run};
+use super::sim_plan::Plan;
 use super::sim_world::Breach;
 
 /// Seeds of an ordinary run.
@@ -81,7 +82,7 @@ fn the_laws_hold_in_every_world() {
 
 #[test]
 fn a_seed_is_one_world() {
-    for seed in 0..20 {
+    for seed in (0..).filter(|seed| Plan::of(*seed).is_exact).take(20) {
         let digests = [(); 2].map(|()| run(seed, false).map(|outcome| outcome.digest).ok());
         assert_eq!(digests[0], digests[1], "seed {seed}");
     }

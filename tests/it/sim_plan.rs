@@ -15,6 +15,9 @@ use super::sim_batches::EPOCH_MS;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    /// Everything is decoded where it was read: threads, which may take turns as they like, have no
+    /// part in it.
+    pub(crate) is_exact: bool,
     pub(crate) senders: Vec<Sender>,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) server: Server,
@@ -170,11 +173,13 @@ impl Plan {
         let dice = &mut Dice::of(seed, 1, 0);
         // A third of the worlds are at peace: there every count has to be exact.
         let stormy = percent(dice, 67);
+        let is_exact = percent(dice, 50);
         let receivers = 1 + dice.below(3) as usize;
         let deadline = Duration::from_secs(one_of(dice, &[30, 150, 150]));
         Self {
             seed,
-            senders: (0..1 + dice.below(3)).map(|_| Sender::any(dice, stormy)).collect(),
+            is_exact,
+            senders: (0..1 + dice.below(3)).map(|_| Sender::any(dice, stormy, is_exact)).collect(),
             receivers: (0..receivers).map(|n| Receiver::any(dice, n, stormy, deadline)).collect(),
             server: Server {
                 budget: one_of(dice, &[1, 2, 16]) << 20,
@@ -211,11 +216,11 @@ fn reloads(dice: &mut Dice, receivers: usize) -> Vec<(u64, Vec<u32>)> {
 }
 
 impl Sender {
-    fn any(dice: &mut Dice, stormy: bool) -> Self {
+    fn any(dice: &mut Dice, stormy: bool, is_exact: bool) -> Self {
         let rarely = |dice: &mut Dice, chance| if percent(dice, 40) { chance } else { 0 };
         Self {
             format: Format::ALL[dice.below(3) as usize],
-            gzip: percent(dice, 20),
+            gzip: percent(dice, 40) && !is_exact,
             metrics: 1 + dice.below(4) as usize,
             minutes: 3 + dice.below(6) as u32,
             pace_ms: one_of(dice, &[60_000, 60_000, 5_000, 300]),

@@ -205,7 +205,7 @@ fn manner(world: &World, batch: &Batch) -> Manner {
         gone_after_ms: (gone && world.below(4) > 0).then(|| world.below(longest_ms)),
         breaks_off: gone && slow,
         pause_ms: slow.then(|| 1 + world.below(800)),
-        says_length: world.below(10) > 0,
+        says_length: world.below(10) > 0 || world.plan.is_exact,
     }
 }
 
