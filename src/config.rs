@@ -48,6 +48,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// What requests may hold of `server.budget`: the table of known series is taken out of it.
+    #[must_use]
+    pub fn requests_budget(&self) -> u64 {
+        let table_bytes = self.cloudwatch.series_limit.map_or(0, |limit| limit.table_bytes());
+        self.server.budget.saturating_sub(table_bytes)
+    }
+
     /// What the mapping is made from.
     #[must_use]
     pub fn plan(&self) -> map::Plan {

@@ -5,7 +5,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -118,7 +118,7 @@ impl House {
         let prepared = prepared.map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
         let keys = Keys::new(&config.server, &meters)?;
         let lanes = outposts.follow(&config, prepared);
-        let budget = Budget::new(config.server.budget);
+        let budget = Budget::new(config.requests_budget());
         let mapper = Arc::new(Mapper::new(config.plan()));
         let rules = Rules::new(&config.server, keys, Arc::clone(&mapper), lanes, &meters);
         let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
@@ -218,14 +218,22 @@ fn refresh(meters: &Meters, budget: &Arc<Budget>, door: &Arc<Door>) -> Arc<dyn F
     let cache_bytes = gauge(&meters::SERIES_CACHE_BYTES);
     let cache_limit = gauge(&meters::SERIES_CACHE_LIMIT);
     let identities = gauge(&meters::SERIES_CACHE_IDENTITIES);
-    let (budget, door) = (Arc::clone(budget), Arc::downgrade(door));
+    let series = gauge(&meters::SERIES_LAST_HOUR);
+    let (meters, budget, door) = (meters.clone(), Arc::clone(budget), Arc::downgrade(door));
     Arc::new(move || {
         used.set(budget.used() as f64);
         let Some(door) = door.upgrade() else { return };
-        let stats = door.mapper().cache_stats();
+        let mapper = door.mapper();
+        for (kind, most) in mapper.series_limits() {
+            meters.gauge(&meters::SERIES_LIMIT, &[kind.name()]).set(f64::from(most));
+        }
+        let stats = mapper.cache_stats();
         cache_bytes.set(stats.bytes as f64);
         cache_limit.set(stats.limit_bytes as f64);
         identities.set(stats.identities as f64);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        series.set(mapper.series_last_hour(now_ms) as f64);
     })
 }
 

@@ -14,6 +14,10 @@ mod architecture;
 #[path = "it/config.rs"]
 mod config;
 
+/// The limit of series in the configuration, and what it takes of the budget.
+#[path = "it/config_series_limit.rs"]
+mod config_series_limit;
+
 /// Decode: every fact of the stream formats has a fixture; records in, one line per reading out.
 #[path = "it/decode_fixtures.rs"]
 mod decode_fixtures;
@@ -58,6 +62,10 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The whole house: what comes again is not sent again.
+#[path = "it/end_to_end_again.rs"]
+mod end_to_end_again;
+
 /// The whole house: bodies as large as Firehose may send, empty records, foreign records.
 #[path = "it/end_to_end_bulk.rs"]
 mod end_to_end_bulk;
@@ -78,6 +86,10 @@ mod end_to_end_isolation;
 #[path = "it/end_to_end_outage.rs"]
 mod end_to_end_outage;
 
+/// The whole house: more series than may be, and samples ahead of the clock.
+#[path = "it/end_to_end_series_limit.rs"]
+mod end_to_end_series_limit;
+
 /// The whole house: stopped under load, it answers what it took on.
 #[path = "it/end_to_end_shutdown.rs"]
 mod end_to_end_shutdown;
@@ -94,6 +106,22 @@ mod end_to_end_telemetry;
 #[path = "it/end_to_end_verdicts.rs"]
 mod end_to_end_verdicts;
 
+/// What becomes of samples where peers lose them, one test per surprise.
+#[path = "it/field_delivery.rs"]
+mod field_delivery;
+
+/// What senders have surprised receivers with: headers, bodies and answers, one test for each.
+#[path = "it/field_door.rs"]
+mod field_door;
+
+/// A whole house between requests written by hand and a receiver that records.
+#[path = "it/field_kit.rs"]
+mod field_kit;
+
+/// What senders have surprised receivers with: a row of a fixture and a test for each.
+#[path = "it/field_surprises.rs"]
+mod field_surprises;
+
 /// A whole house on free ports, and what must come of what is sent to it.
 #[path = "it/house.rs"]
 mod house;
@@ -106,9 +134,21 @@ mod lane;
 #[path = "it/lane_kit.rs"]
 mod lane_kit;
 
+/// The memory of requests does what a naive one does.
+#[path = "it/ledger.rs"]
+mod ledger;
+
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
+
+/// Malformed bodies and headers by the hundred, each answered within the contract.
+#[path = "it/malformed_bodies.rs"]
+mod malformed_bodies;
+
+/// HTTP as senders, proxies and scanners bend it, byte by byte over a real connection.
+#[path = "it/malformed_wire.rs"]
+mod malformed_wire;
 
 /// What the tests of the mapping share.
 #[path = "it/map_kit.rs"]
@@ -117,6 +157,10 @@ mod map_kit;
 /// Data points become series: names, labels, values, statistics.
 #[path = "it/map_series.rs"]
 mod map_series;
+
+/// The limit of series, per hour and namespace: exact, and the same however a body is decoded.
+#[path = "it/map_series_limit.rs"]
+mod map_series_limit;
 
 /// `check`, `explain`, `healthcheck` and `demo` as processes: what they print, and how they end.
 #[path = "it/process_commands.rs"]
@@ -150,6 +194,14 @@ mod prometheus;
 #[path = "it/prompb.rs"]
 mod prompb;
 
+/// Requests that come again: joined, remembered, resumed.
+#[path = "it/receive_again.rs"]
+mod receive_again;
+
+/// What makes a request another one, and what is remembered of slices and across reloads.
+#[path = "it/receive_again_content.rs"]
+mod receive_again_content;
+
 /// Every row of the status table, and what a request leaves behind.
 #[path = "it/receive_answers.rs"]
 mod receive_answers;
@@ -177,6 +229,10 @@ mod relabel_golden;
 /// A new configuration for a running house: nothing is refused, and what follows it does so at once.
 #[path = "it/reload.rs"]
 mod reload;
+
+/// Every kind of secret is looked for in all that is written, and in the debug output of what holds it.
+#[path = "it/secrets.rs"]
+mod secrets;
 
 /// The whole gateway in simulated worlds: hundreds of seeds, each with faults of its own.
 #[path = "it/sim.rs"]

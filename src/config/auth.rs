@@ -96,7 +96,9 @@ fn read_sigv4(sigv4: &Section<'_>, amp: Option<&str>, url: Option<&Url>) -> Opti
 fn sts_endpoint(sigv4: &Section<'_>) -> Option<String> {
     sigv4.parsed("sts_endpoint", "the URL of an STS endpoint", |text| {
         let url = Url::parse(&text.text).ok()?;
-        let legal = ["http", "https"].contains(&url.scheme()) && url.username().is_empty();
+        let plain = url.username().is_empty() && url.password().is_none();
+        let plain = plain && url.query().is_none() && url.fragment().is_none();
+        let legal = ["http", "https"].contains(&url.scheme()) && plain;
         legal.then(|| text.text.clone())
     })
 }

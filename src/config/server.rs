@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::memory;
-use super::reader::Section;
+use super::reader::{Reader, Section};
 use crate::receive::{AccessKey, Config, KeySource, OnUndecodable};
 use crate::secret::Secret;
 use crate::units::{format_bytes, format_duration};
@@ -149,31 +149,11 @@ fn path(section: &Section<'_>) -> String {
         .unwrap_or_else(|| "/firehose".to_owned())
 }
 
-/// The budget and the largest body. A body has to fit into the budget together with what is made of
-/// it, so the default of one follows the other.
+/// The budget and the largest body, which [`fit_body`] holds against it.
 fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
     let said_budget = section.bytes("budget", BUDGET_BYTES_MIN..=1 << 44);
     let budget = said_budget.unwrap_or_else(|| memory::default_budget_bytes(memory_limit));
-    let body = section
-        .bytes("max_body_size", 1 << 10..=1 << 40)
-        .unwrap_or(BODY_BYTES_DEFAULT.min(budget / 4 * 3));
-    if body > budget {
-        let message = format!(
-            "max_body_size ({}) must fit into budget ({})",
-            format_bytes(body),
-            format_bytes(budget)
-        );
-        section.reader.relation([&section.at("max_body_size"), &section.at("budget")], message);
-    } else if body < CONTRACT_BODY_BYTES {
-        let key = if section.says("max_body_size") { "max_body_size" } else { "budget" };
-        let message = format!(
-            "bodies above {} are refused, and Firehose may send up to {} if its buffer is set so \
-             (64 MiB of records)",
-            format_bytes(body),
-            format_bytes(CONTRACT_BODY_BYTES)
-        );
-        section.note(key, message);
-    }
+    let body = section.bytes("max_body_size", 1 << 10..=1 << 40).unwrap_or(BODY_BYTES_DEFAULT);
     if let (Some(said), Some(limit)) = (said_budget, memory_limit)
         && said > limit
     {
@@ -181,6 +161,39 @@ fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
         section.note("budget", format!("is more than the container's memory limit ({limit})"));
     }
     (budget, body)
+}
+
+/// Brings the largest body in line with what the table of known series leaves of the budget. A body
+/// has to fit in together with what is made of it, so the default of one follows the other; `is_said`
+/// tells whether the file names one.
+pub(super) fn fit_body(reader: &Reader<'_>, server: &mut Config, is_said: bool, table_bytes: u64) {
+    const BODY: &str = "server.max_body_size";
+    const BUDGET: &str = "server.budget";
+    let room = server.budget.saturating_sub(table_bytes);
+    if !is_said {
+        server.max_body_size = server.max_body_size.min(room / 4 * 3);
+    }
+    let body = server.max_body_size;
+    if body > room {
+        let body = format_bytes(body);
+        let message = match table_bytes {
+            0 => format!("max_body_size ({body}) must fit into budget ({})", format_bytes(room)),
+            _ => format!(
+                "max_body_size ({body}) must fit into what the table of known series leaves of \
+                 budget ({})",
+                format_bytes(room >> 20 << 20)
+            ),
+        };
+        reader.relation([BODY, BUDGET], message);
+    } else if body < CONTRACT_BODY_BYTES {
+        let message = format!(
+            "bodies above {} are refused, and Firehose may send up to {} if its buffer is set so \
+             (64 MiB of records)",
+            format_bytes(body),
+            format_bytes(CONTRACT_BODY_BYTES)
+        );
+        reader.note(if is_said { BODY } else { BUDGET }, message);
+    }
 }
 
 fn access_keys(section: &Section<'_>, insecure: bool) -> Vec<AccessKey> {

@@ -1,5 +1,6 @@
 //! Where a configuration comes from: a file, one environment variable, or two of them.
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,9 @@ use super::{Config, load_within, memory};
 const PATH_VARIABLE: &str = "SLUICEGATE_CONFIG";
 const CONTENT_VARIABLE: &str = "SLUICEGATE_CONFIG_CONTENT";
 
-/// A configuration's text and what to call it in messages.
-#[derive(Clone, Copy, Debug)]
+/// A configuration's text and what to call it in messages. `Debug` shows the latter only: secrets
+/// may stand in the text.
+#[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// The text of a file.
     File {
@@ -24,6 +26,12 @@ pub enum Source<'a> {
     Content(&'a str),
     /// No text: `SLUICEGATE_REMOTE_WRITE_URL` and `SLUICEGATE_ACCESS_KEY`.
     Environment,
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.name()).finish()
+    }
 }
 
 impl Source<'_> {

@@ -1,6 +1,5 @@
 //! The HTTP client of one destination: certificates, proxies, connections.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +10,6 @@ use tokio::time::Instant;
 
 use super::cause::cause;
 use super::config::Tls;
-use crate::secret::HIDDEN;
 
 /// Longest time to connect; an attempt as a whole has its own limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +57,6 @@ pub enum RemoteFault {
 }
 
 /// The HTTP client of a destination. It is made anew when a file of its `tls_config` changes.
-#[derive(Debug)]
 pub(super) struct Dialer {
     url: Url,
     tls: Tls,
@@ -67,7 +64,6 @@ pub(super) struct Dialer {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     client: Client,
     files: Files,
@@ -82,13 +78,6 @@ struct Files {
     authorities: Option<Vec<u8>>,
     /// Certificate and key, one after the other.
     identity: Option<Vec<u8>>,
-}
-
-/// A private key is among them.
-impl fmt::Debug for Files {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(HIDDEN)
-    }
 }
 
 impl Files {

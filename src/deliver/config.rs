@@ -1,6 +1,7 @@
 //! What delivery is told of one destination: Prometheus's own `remote_write` block.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::map::relabel::Rule;
-use crate::secret::{HIDDEN, Secret};
+use crate::secret::{HIDDEN, Secret, hidden_in_url};
 
 /// Headers that a destination's `headers` cannot set: those of the protocol, of the connection and
 /// of the signature, as in Prometheus; `authorization` has its own setting.
@@ -58,7 +59,8 @@ pub struct Sigv4 {
     /// External id for that role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// STS endpoint URL, for private networks and tests; the region's own if left out.
+    /// STS endpoint URL, for private networks and tests; the region's own if left out. It holds no
+    /// user and no query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<String>,
 }
@@ -144,16 +146,8 @@ fn show_headers<S: Serializer>(
     serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
 }
 
-/// The URL with [`HIDDEN`] for every value of its query, and for a query that names none.
 fn show_url<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    let Some((path, query)) = url.split_once('?') else { return serializer.serialize_str(url) };
-    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value)) if !value.is_empty() => Cow::Owned(format!("{name}={HIDDEN}")),
-        Some(_) => Cow::Borrowed(pair),
-        None => Cow::Borrowed(HIDDEN),
-    });
-    let hidden: Vec<_> = hidden.collect();
-    serializer.serialize_str(&format!("{path}?{}", hidden.join("&")))
+    serializer.serialize_str(&hidden_in_url(url))
 }
 
 /// `tls_config` of a destination.
@@ -191,6 +185,10 @@ pub struct Queue {
     /// Samples older than this are aged out instead of sent; 0 is off.
     #[serde(serialize_with = "crate::units::show_optional_duration")]
     pub sample_age_limit: Option<Duration>,
+    /// Samples further ahead of the clock than this are left out; 0 is off. One of them can make
+    /// Cortex and its kin refuse everything that is older than it by more than their window.
+    #[serde(serialize_with = "crate::units::show_optional_duration")]
+    pub sample_future_limit: Option<Duration>,
 }
 
 /// `metadata_config` of a destination.
@@ -219,7 +217,7 @@ pub enum BadRequest {
 }
 
 /// One entry of `remote_write`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Destination {
     /// Its name in metrics and logs; the URL's host if left out; unique.
     pub name: String,
@@ -250,6 +248,26 @@ pub struct Destination {
     pub bad_request: BadRequest,
     /// Extra requests per Firehose request to isolate refused samples.
     pub max_isolation_requests: u32,
+}
+
+/// Without what may be secret in the URL.
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("name", &self.name)
+            .field("url", &hidden_in_url(&self.url))
+            .field("required", &self.required)
+            .field("auth", &self.auth)
+            .field("headers", &self.headers)
+            .field("tls_config", &self.tls_config)
+            .field("write_relabel_configs", &self.write_relabel_configs)
+            .field("queue_config", &self.queue_config)
+            .field("metadata_config", &self.metadata_config)
+            .field("remote_timeout", &self.remote_timeout)
+            .field("bad_request", &self.bad_request)
+            .field("max_isolation_requests", &self.max_isolation_requests)
+            .finish()
+    }
 }
 
 impl Destination {

@@ -43,8 +43,8 @@ pub struct Remote {
     url: Url,
     dialer: Dialer,
     headers: HeaderMap,
-    /// Those of the configured header values that an answer must not bring into the log.
-    header_secrets: Vec<Secret>,
+    /// What of the configured headers and of the query an answer must not bring into the log.
+    told_secrets: Vec<Secret>,
     proof: Proof,
     lean: Lean,
     meters: Meters,
@@ -137,7 +137,7 @@ impl Remote {
         Ok(Self {
             dialer: Dialer::new(&url, &destination.tls_config, user_agent)?,
             headers: headers(&destination.headers)?,
-            header_secrets: header_secrets(&destination.headers),
+            told_secrets: told_secrets(&destination.headers, &url),
             proof,
             lean: Lean::of(destination),
             duration: meters.histogram(&meters::REMOTE_WRITE_DURATION, &[&name]),
@@ -230,7 +230,7 @@ impl Remote {
         let Answer { status, retry_after, request_id, body } = answer;
         tracing::debug!(destination = self.name, status, request_id, "remote write answered");
         let body = without_secrets(body, &proven.secrets);
-        let body = without_secrets(body, &self.header_secrets);
+        let body = without_secrets(body, &self.told_secrets);
         let mut verdict = judge(status, retry_after, &body, self.lean);
         if let Verdict::Resign { .. } = &verdict {
             self.proof.refused(proven);
@@ -262,16 +262,17 @@ fn not_sent(trouble: String) -> Verdict {
     Verdict::TryAgain { after: None, over_rate: false, misconfigured: false, trouble }
 }
 
-/// A tenant's name is none, and receivers name it in the answers that are judged; nor is what is too
-/// short to be one.
-fn header_secrets(headers: &[(String, Secret)]) -> Vec<Secret> {
-    let secrets = headers
-        .iter()
-        .filter(|(name, value)| {
-            value.expose().len() >= 8 && !name.eq_ignore_ascii_case("x-scope-orgid")
-        })
-        .map(|(_, value)| value.clone());
-    secrets.collect()
+/// The values of headers and of the query. A tenant's name is none, and receivers name it in the
+/// answers that are judged; nor is what is too short to be one.
+fn told_secrets(headers: &[(String, Secret)], url: &Url) -> Vec<Secret> {
+    let headers = headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("x-scope-orgid"));
+    let headers = headers.map(|(_, value)| value.clone());
+    let query = url.query().unwrap_or_default().split('&');
+    let written =
+        query.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+    let meant = url.query_pairs().map(|(_, value)| value.into_owned());
+    let all = headers.chain(written.chain(meant).map(Secret::new));
+    all.filter(|secret| secret.expose().len() >= 8).collect()
 }
 
 fn without_secrets(mut body: String, secrets: &[Secret]) -> String {

@@ -5,6 +5,7 @@
 //! retry duration has passed; then the batch goes to the backup bucket.
 //! <https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>
 
+use std::fmt;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,10 +17,10 @@ use tokio::time::Instant;
 
 use super::contract;
 use super::dice::{Dice, fresh_seed};
-use crate::secret::Secret;
+use crate::secret::{Secret, hidden_in_url};
 
 /// How a Firehose stream is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FirehoseConfig {
     /// The endpoint, with its path and query. (The real one takes `https` on port 443 only.)
     pub url: String,
@@ -44,6 +45,19 @@ pub struct FirehoseConfig {
     pub jitter: f64,
     /// Seed of the jitter and the request ids.
     pub seed: u64,
+}
+
+/// Without what may be secret in the URL.
+impl fmt::Debug for FirehoseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirehoseConfig")
+            .field("url", &hidden_in_url(&self.url))
+            .field("access_key", &self.access_key)
+            .field("source_arn", &self.source_arn)
+            .field("gzip", &self.gzip)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FirehoseConfig {

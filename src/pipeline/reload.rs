@@ -18,12 +18,17 @@ struct Fixed {
 }
 
 /// What a process cannot change while it runs: its sockets, and what its memory is laid out by.
-const FIXED: [Fixed; 6] = [
+const FIXED: [Fixed; 7] = [
     Fixed {
         key: "server.listen_address",
         is_same: |old, new| old.server.listen_address == new.server.listen_address,
     },
     Fixed { key: "server.budget", is_same: |old, new| old.server.budget == new.server.budget },
+    // The table of known series is taken out of the budget.
+    Fixed {
+        key: "cloudwatch.series_limit.per_hour",
+        is_same: |old, new| old.requests_budget() == new.requests_budget(),
+    },
     Fixed {
         key: "server.max_connections",
         is_same: |old, new| old.server.max_connections == new.server.max_connections,
@@ -100,8 +105,8 @@ impl House {
         let lanes = current.outposts.follow(&config, prepared);
         let plan = config.plan();
         if plan != *current.mapper.plan() {
-            let before = std::mem::replace(&mut current.mapper, Arc::new(Mapper::new(plan)));
-            before.retire();
+            let mapper = Mapper::with_known_series_of(plan, &current.mapper);
+            std::mem::replace(&mut current.mapper, Arc::new(mapper)).retire();
         }
         let mapper = Arc::clone(&current.mapper);
         self.door.follow(Rules::new(&config.server, keys, mapper, lanes, &self.meters));

@@ -26,7 +26,7 @@ use super::unread::{self, Bounds};
 use super::worker::{Decoded, Job, Terms, Undecoded, Workers};
 use crate::map::Mapper;
 use crate::meters::Meters;
-use crate::queue::{self, Acked, Budget, Settled};
+use crate::queue::{self, Acked, Budget, Claim, Ledger, Settled};
 use crate::seldom::Seldom;
 use crate::tasks::Tasks;
 use crate::units::format_duration;
@@ -39,13 +39,14 @@ pub struct Door {
     /// What new requests are treated by. One that has begun keeps its own to its end.
     rules: RwLock<Arc<Rules>>,
     pub(super) budget: Arc<Budget>,
+    pub(super) ledger: Arc<Ledger>,
     workers: Arc<Workers>,
-    books: Books,
+    pub(super) books: Books,
     skip_log: SkipLog,
     refusal_log: [Seldom; 3],
     health: Arc<Health>,
     in_flight: AtomicUsize,
-    given_up: CancellationToken,
+    pub(super) given_up: CancellationToken,
     tasks: Tasks,
 }
 
@@ -56,6 +57,7 @@ impl Door {
         Arc::new(Self {
             rules: RwLock::new(Arc::new(rules)),
             budget,
+            ledger: Ledger::new(meters),
             workers: Workers::new(),
             books: Books::new(meters),
             skip_log: SkipLog::default(),
@@ -200,11 +202,12 @@ impl Door {
         drop(body);
         self.books.read(wire.len());
 
-        let terms = Arc::new(Terms { request_id: head.request_id.clone(), labels, deadline });
+        let (request_id, ledger) = (head.request_id.clone(), Arc::clone(&self.ledger));
+        let terms = Arc::new(Terms { request_id, labels, deadline, ledger });
         let (body_bytes_max, batch_bytes_max) = (rules.body_bytes_max, self.budget.limit() / 4);
         let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
         let answer = match self.decode(rules, job, &terms, claimed).await {
-            Ok(Ok(decoded)) => self.deliver(rules, decoded, head, deadline, 1).await,
+            Ok(Ok(decoded)) => self.take_whole(rules, decoded, &terms, head).await,
             Ok(Err(Undecoded::TooMuch(opened))) => {
                 self.take_in_slices(rules, opened, &terms, head).await
             }
@@ -222,22 +225,27 @@ impl Door {
         Answer::Done
     }
 
-    /// Hands samples to the lanes and waits until they are settled. Returns what was skipped.
+    /// Counts what was decoded. Returns what was skipped.
+    pub(super) fn count(&self, decoded: &mut Decoded, head: &Head) -> Skips {
+        self.books.decoded(&decoded.numbers, &decoded.skips);
+        self.skip_log.write(&decoded.skips, head);
+        std::mem::take(&mut decoded.skips)
+    }
+
+    /// Hands samples to the lanes and waits until they are settled.
     pub(super) async fn deliver(
         &self,
         rules: &Rules,
         decoded: Decoded,
-        head: &Head,
-        deadline: Instant,
+        claim: Claim,
+        terms: &Terms,
         batches: u32,
-    ) -> Result<Skips, Answer> {
-        let Decoded { mut batch, permit, skips, numbers } = decoded;
-        self.books.decoded(&numbers, &skips);
+    ) -> Result<(), Answer> {
+        let Decoded { mut batch, permit, numbers, .. } = decoded;
         rules.count_superseded(&numbers.superseded);
-        self.skip_log.write(&skips, head);
         let freshness = std::mem::take(&mut batch.freshness);
-        let id = head.request_id.clone();
-        let request = queue::Request { id, deadline, batches };
+        let (id, deadline) = (terms.request_id.clone(), terms.deadline);
+        let request = queue::Request { id, deadline, batches, claim: Some(claim) };
         let acked = rules
             .lanes
             .submit(batch, permit, request)
@@ -247,7 +255,7 @@ impl Door {
             other => return Err(other),
         }
         self.books.delivered(&freshness);
-        Ok(skips)
+        Ok(())
     }
 
     /// Decodes at once what is small, and the rest where it holds up nobody.

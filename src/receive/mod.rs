@@ -10,6 +10,7 @@ mod admission;
 mod unread;
 mod unpack;
 mod worker;
+mod again;
 mod slices;
 mod skips;
 mod reply;

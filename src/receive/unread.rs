@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Tasks;
 
+/// 64 MiB of records (delivery specification 1.0), a third more in base64, and what is around them.
+const FIREHOSE_BODY_BYTES_MAX: u64 = 96 << 20;
+
 /// How much of an unwanted body is read, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -21,9 +24,15 @@ impl Bounds {
     /// For those who showed no key.
     pub(super) const STRANGER: Self = Self { bytes_max: 1 << 20, time_max: Duration::from_secs(2) };
 
-    /// For those who did.
+    /// For those who did: whatever Firehose may send, so that a limit below that is told in an answer
+    /// and not by a reset.
     pub(super) const fn known(body_bytes_max: u64) -> Self {
-        Self { bytes_max: body_bytes_max, time_max: Duration::from_secs(10) }
+        let most = if body_bytes_max > FIREHOSE_BODY_BYTES_MAX {
+            body_bytes_max
+        } else {
+            FIREHOSE_BODY_BYTES_MAX
+        };
+        Self { bytes_max: most, time_max: Duration::from_secs(10) }
     }
 }
 

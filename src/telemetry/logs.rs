@@ -9,6 +9,10 @@ use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::config::{Log, LogFormat};
 
+/// Whatever the filter says: at its most talkative the signer writes down whole requests, with what
+/// stands in the query of their URL.
+const UNTOLD: [&str; 1] = ["aws_sigv4::http_request::sign=warn"];
+
 /// What decides which lines are written; can be changed while running.
 #[derive(Clone, Debug)]
 pub struct Level {
@@ -50,8 +54,12 @@ pub fn start(log: &Log, from_environment: Option<&str>) -> anyhow::Result<Level>
 }
 
 fn filter(directives: &str) -> anyhow::Result<EnvFilter> {
-    EnvFilter::try_new(directives)
-        .map_err(|error| anyhow::anyhow!("read the log filter {directives:?}: {error}"))
+    let mut filter = EnvFilter::try_new(directives)
+        .map_err(|error| anyhow::anyhow!("read the log filter {directives:?}: {error}"))?;
+    for directive in UNTOLD {
+        filter = filter.add_directive(directive.parse()?);
+    }
+    Ok(filter)
 }
 
 /// A panic as a log line like any other; the standard library's own lines would stand between JSON.
