@@ -15,6 +15,7 @@ pub(crate) const STORED: &str = "what is answered 200 is stored";
 pub(crate) const BOUNDED: &str = "bytes held fit the budget";
 pub(crate) const ORDERED: &str = "series stay in order";
 pub(crate) const CANCELLED: &str = "nothing is sent after its request's deadline";
+pub(crate) const ONCE: &str = "what is settled is not sent again";
 pub(crate) const APART: &str = "a best-effort destination harms nobody";
 pub(crate) const ANSWERED: &str = "every answer is in time and in contract";
 
@@ -232,7 +233,12 @@ impl Ledger {
         for batch in &batches {
             *state.at_hand.entry(*batch).or_default() += 1;
             let own = state.attempts.iter().filter(|attempt| attempt.batch == *batch);
-            let last_ms = own.map(|attempt| attempt.started_ms).max();
+            let last_ms = own.clone().map(|attempt| attempt.started_ms).max();
+            let is_settled = own.clone().any(|attempt| attempt.status == Some(200));
+            if is_settled && self.world.receivers[receiver].plan.required {
+                let name = &self.world.receivers[receiver].plan.name;
+                self.breach(ONCE, format!("batch {batch} goes to {name} after its 200"));
+            }
             if last_ms.is_none_or(|last_ms| last_ms + deadline_ms < now_ms) {
                 self.breach(CANCELLED, format!("batch {batch} was last begun at {last_ms:?} ms"));
             }
