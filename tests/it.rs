@@ -252,6 +252,51 @@ mod relabel_golden;
 /// A new configuration for a running house: nothing is refused, and what follows it does so at once.
 #[path = "it/reload.rs"]
 mod reload;
+
 /// Every kind of secret is looked for in all that is written, and in the debug output of what holds it.
 #[path = "it/secrets.rs"]
 mod secrets;
+
+/// The whole gateway in simulated worlds: hundreds of seeds, each with faults of its own.
+#[path = "it/sim.rs"]
+mod sim;
+
+/// A simulated world: the gateway's own books, held against what the world knows.
+#[path = "it/sim_audit.rs"]
+mod sim_audit;
+
+/// A simulated world: what is sent, and what must come of it.
+#[path = "it/sim_batches.rs"]
+mod sim_batches;
+
+/// The books at the door under random requests, verdicts, hang-ups and reloads.
+#[path = "it/sim_books.rs"]
+mod sim_books;
+
+/// The real rooms of the gateway, put together without sockets.
+#[path = "it/sim_gateway.rs"]
+mod sim_gateway;
+
+/// A simulated world: the laws, watched at every request and answer.
+#[path = "it/sim_laws.rs"]
+mod sim_laws;
+
+/// A simulated world: the lives of the gateway, to a crash or a stop, and the next one.
+#[path = "it/sim_life.rs"]
+mod sim_life;
+
+/// A simulated world: what a seed means.
+#[path = "it/sim_plan.rs"]
+mod sim_plan;
+
+/// A simulated world: receivers that store and refuse as Prometheus and Cortex do, and fail.
+#[path = "it/sim_receiver.rs"]
+mod sim_receiver;
+
+/// A simulated world: Firehose, with clients that hang up.
+#[path = "it/sim_sender.rs"]
+mod sim_sender;
+
+/// A simulated world: its time, and what survives the gateway.
+#[path = "it/sim_world.rs"]
+mod sim_world;
