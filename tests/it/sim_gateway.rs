@@ -53,9 +53,9 @@ impl<R: Transport> Gateway<R> {
         };
         let destinations = ends.iter().map(|(to, _)| to.name.clone()).collect();
         let mut standing = Standing::default();
-        let rules = back.rules(config, ends, &mut standing);
+        let rules = back.rules(config, &budget, ends, &mut standing);
         let front = Tasks::new();
-        let door = Door::new(rules, Arc::clone(&budget), &back.meters, front.clone());
+        let door = Door::new(rules, &back.meters, front.clone());
         let (meters, has_broken) = (back.meters.clone(), Arc::clone(&back.has_broken));
         let (standing, drain_deadline) = (Mutex::new(standing), config.drain_deadline);
         Self {
@@ -73,7 +73,8 @@ impl<R: Transport> Gateway<R> {
 
     /// Requests that begin from now on go by other rules; so does what waits in lanes that stay.
     pub(crate) fn reload(&self, config: &Config, ends: Vec<(Destination, Arc<R>)>) {
-        self.door.follow(self.back.rules(config, ends, &mut self.standing.lock().unwrap()));
+        let standing = &mut self.standing.lock().unwrap();
+        self.door.follow(self.back.rules(config, &self.budget, ends, standing));
     }
 
     /// Serves a request. Who drops the handle has not hung up; who aborts it has.
@@ -131,6 +132,7 @@ impl Back {
     fn rules<R: Transport>(
         &self,
         config: &Config,
+        budget: &Arc<Budget>,
         ends: Vec<(Destination, Arc<R>)>,
         standing: &mut Standing<R>,
     ) -> Rules {
@@ -168,7 +170,7 @@ impl Back {
         let lanes = lanes.build();
         standing.lanes = Some(lanes.clone());
         let keys = Keys::new(config, &self.meters).expect("keys");
-        Rules::new(config, keys, mapper, lanes, &self.meters)
+        Rules::new(config, keys, mapper, lanes, budget, &self.meters)
     }
 
     /// Starts a destination's lanes, after the `previous` ones of its name.
