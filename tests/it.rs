@@ -94,6 +94,10 @@ mod end_to_end_telemetry;
 #[path = "it/end_to_end_verdicts.rs"]
 mod end_to_end_verdicts;
 
+/// Everything that reads bytes from outside: the fuzz targets over their corpus, and beyond it.
+#[path = "it/fuzz.rs"]
+mod fuzz;
+
 /// A whole house on free ports, and what must come of what is sent to it.
 #[path = "it/house.rs"]
 mod house;

@@ -7,7 +7,7 @@ mod auth;
 mod attributes;
 mod admission;
 mod unread;
-mod unpack;
+pub mod unpack;
 mod worker;
 mod slices;
 mod skips;
