@@ -34,7 +34,9 @@ fn near(one: f64, other: f64) -> bool {
 }
 
 fn same(piece: &Piece, expected: &Piece) -> bool {
-    let (Ok(one), Ok(other)) = (piece, expected) else { return piece.as_ref() == expected.as_ref() };
+    let (Ok(one), Ok(other)) = (piece, expected) else {
+        return piece.as_ref() == expected.as_ref();
+    };
     let plain = one.plain.iter().zip(&other.plain).all(|pair| match pair {
         (Some(one), Some(other)) => near(*one, *other),
         (one, other) => one.is_none() && other.is_none(),

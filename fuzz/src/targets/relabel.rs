@@ -86,9 +86,8 @@ fn alone(rule: &Rule, draft: &Draft, labels: &Labels) {
         "uppercase" if value.is_ascii() => Some(set(target, value.to_ascii_uppercase())),
         "replace" if !format!("{target}{:?}", draft.replacement).contains('$') => {
             let replacement = draft.replacement.clone();
-            replacement.and_then(|new| {
-                Some(if matches(&value)? { set(target, new) } else { kept(true) })
-            })
+            replacement
+                .and_then(|new| Some(if matches(&value)? { set(target, new) } else { kept(true) }))
         }
         "hashmod" => {
             let share = result.as_ref().and_then(|labels| labels.get(target)?.parse::<u64>().ok());

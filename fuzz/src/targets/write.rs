@@ -22,7 +22,8 @@ pub fn run(data: &[u8]) {
     let mapped = first.0.take().expect("mapped once").finish();
     balances(&mapped, &first);
     let limits = [usize::MAX, 300, 1];
-    for (destination, bytes_max) in limits.into_iter().enumerate().take(2 + usize::from(*how >> 7)) {
+    for (destination, bytes_max) in limits.into_iter().enumerate().take(2 + usize::from(*how >> 7))
+    {
         let destination = destination % 2;
         sent(&mapped, destination, bytes_max);
     }
@@ -45,7 +46,8 @@ fn mapper(how: u8, rules: &[u8]) -> Mapper {
         labels.into_iter().filter(|(name, value)| legal(name) && !value.is_empty()).collect();
     external_labels.sort();
     let rules = rules::built(&drafts);
-    let (relabel, write_relabel) = if how & 8 == 0 { (rules, Vec::new()) } else { (Vec::new(), rules) };
+    let (relabel, write_relabel) =
+        if how & 8 == 0 { (rules, Vec::new()) } else { (Vec::new(), rules) };
     Mapper::new(Plan {
         config: Config {
             naming: naming[usize::from(how & 3)],
