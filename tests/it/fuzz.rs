@@ -81,7 +81,7 @@ fn fuzz(name: &str) {
         run(target, &mutator.next(), &format!("mutation {count} of FUZZ_SEED={seed}"));
         count += 1;
     }
-    println!("{name}: {} inputs, {count} mutations, FUZZ_SEED={seed}", inputs.len());
+    eprintln!("{name}: {} inputs, {count} mutations, FUZZ_SEED={seed}", inputs.len());
 }
 
 /// The tokens of `fuzz/dictionaries/`, in libFuzzer's format.

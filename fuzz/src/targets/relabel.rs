@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     let reversed: Labels = labels.iter().rev().cloned().collect();
     assert_eq!(result, applied(&rules, &reversed));
     // Rules are pure: one after the other they end as all at once.
-    let mut step = Some(labels.clone());
+    let mut step = Some(labels);
     for rule in &rules {
         step = step.and_then(|mut labels| {
             relabel::apply(std::slice::from_ref(rule), &mut labels).then_some(labels)
