@@ -33,6 +33,8 @@ pub fn run(data: &[u8]) {
 
 fn wrong(text: &str, faults: &Faults) {
     assert!(!faults.list().is_empty());
+    // YAML takes a carriage return for the end of a line, too.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let lines: Vec<&str> = text.split('\n').collect();
     for fault in faults.list() {
         assert!(!fault.message.is_empty());
