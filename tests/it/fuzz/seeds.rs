@@ -71,6 +71,8 @@ fn envelopes() -> Vec<Vec<u8>> {
             {"data":"\ud800"},{"data":"a"},{"data":"-_-_"},[],null]}"#,
         r#"{"requestId":"r","records":[],"x":[[[[[-1.5e-7]]]],"\"\\\b\f\n\r\t\u0000é😀"]}"#,
         r#"{"requestId":"r","records":{}}"#,
+        r#"{"requestId":"r","records":[{"data":"aGk=","data":1},{"data":"aGk=","data":"aA=="}]}"#,
+        r#"{"requestId":"r","records":[],"records":[{"data":""}],"requestId":"s","timestamp":1e3}"#,
         "[1]",
         "{\"requestId\":\"\x7f\",\"records\":[",
     ];
@@ -124,8 +126,9 @@ fn lines() -> Vec<Vec<u8>> {
         let (_, rest) = section.split_once('\n').unwrap();
         bytes(rest.split_once("\n--\n").unwrap().0)
     });
-    let numbers = ["0", "-0.0", "1e22", "9007199254740993", "4.9e-324", "2.2250738585072011e-308"];
-    records.chain(numbers.map(|number| number.as_bytes().to_vec())).collect()
+    let numbers = "0 -0.0 1e22 1e23 9007199254740993 9007199254740993e1 9007199254740993e-3 4.9e-324 \
+                   2.2250738585072011e-308 1.7976931348623159e308 12345678901234567890e-20";
+    records.chain(numbers.split(' ').map(|number| number.as_bytes().to_vec())).collect()
 }
 
 fn frames() -> Vec<Vec<u8>> {
@@ -149,8 +152,19 @@ fn frames() -> Vec<Vec<u8>> {
         point.extend(pair("other", value));
     }
     point.extend(pair("Dimensions", &[&values[3][..], &values[0]].concat()));
-    let metric = nested(2, &nested(2, &nested(11, &nested(1, &point))));
-    seeds.push(nested(1, &metric));
+    let request = |point: &[u8]| {
+        let metric = nested(2, &nested(11, &nested(1, point)));
+        nested(1, &nested(2, &metric))
+    };
+    seeds.push(request(&point));
+    // Quantiles within and without.
+    let label = |key: &str| nested(1, &[text(1, key), text(2, "x")].concat());
+    for quantile in [-0.1, 0.29, 0.999, 1.000_000_1, f64::NAN] {
+        let fields = [&[0x09][..], &f64::to_le_bytes(quantile), &[0x11], &[1; 8]].concat();
+        let start = [&[0x11][..], &[0x40; 8]].concat();
+        let point = [label("Namespace"), label("MetricName"), start, nested(6, &fields)].concat();
+        seeds.push(request(&point));
+    }
     seeds
 }
 
