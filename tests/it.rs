@@ -124,6 +124,9 @@ mod field_kit;
 /// What senders have surprised receivers with: a row of a fixture and a test for each.
 #[path = "it/field_surprises.rs"]
 mod field_surprises;
+/// Everything that reads bytes from outside: the fuzz targets over their corpus, and beyond it.
+#[path = "it/fuzz.rs"]
+mod fuzz;
 
 /// A whole house on free ports, and what must come of what is sent to it.
 #[path = "it/house.rs"]

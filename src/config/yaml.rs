@@ -240,13 +240,20 @@ fn mark(marker: Marker) -> Mark {
     Mark { line: marker.line(), column: marker.col() + 1 }
 }
 
-/// YAML allows none of them, and the parser takes NUL for the end of the text.
+/// YAML allows none of them, and the parser takes NUL for the end of the text. Lines are counted as
+/// the parser counts them: a carriage return ends one, too.
 fn refuse_control_characters(text: &str) -> Result<(), Fault> {
-    for (number, line) in text.split('\n').enumerate() {
-        let control = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\u{85}');
-        if let Some(column) = line.chars().position(control) {
-            let mark = Mark { line: number + 1, column: column + 1 };
-            return Err(Fault::at(mark, "", "not YAML: a control character"));
+    let mut mark = Mark { line: 1, column: 1 };
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' if chars.peek() == Some(&'\n') => {}
+            '\n' | '\r' => mark = Mark { line: mark.line + 1, column: 1 },
+            '\t' | '\u{85}' => mark.column += 1,
+            c if c.is_control() => {
+                return Err(Fault::at(mark, "", "not YAML: a control character"));
+            }
+            _ => mark.column += 1,
         }
     }
     Ok(())
@@ -290,6 +297,7 @@ mod tests {
             ("? [a]\n: b\n", "f:1:3: a key that is not a text"),
             ("b: &b {}\na:\n  <<: *b\n", "f:3:3: a: merge keys (`<<`) are not supported"),
             ("a: 1\nb: \u{0}\n", "f:2:4: not YAML: a control character"),
+            ("a: 1\r\nb: 2\rc: \t\u{7}\n", "f:3:5: not YAML: a control character"),
         ] {
             assert_eq!(faults(text), [expected], "{text:?}");
         }

@@ -9,7 +9,7 @@ mod account;
 mod attributes;
 mod admission;
 mod unread;
-mod unpack;
+pub mod unpack;
 mod worker;
 mod again;
 mod slices;

@@ -18,7 +18,7 @@ const WHOLE_BYTES_MAX: usize = 8 << 20;
 
 /// Why a body was not unpacked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Packed {
+pub enum Packed {
     /// It is not gzip, broken, cut off, or followed by something else.
     Broken(String),
     /// It unpacks to more than the hard limit.
@@ -29,7 +29,10 @@ pub(super) enum Packed {
 
 /// Unpacks all members of `wire` into `output`. `charge` is told the length that `output` is about
 /// to have, before it has it.
-pub(super) fn gunzip(
+///
+/// # Errors
+/// Why it was not unpacked; `output` then holds no more than was charged.
+pub fn gunzip(
     wire: &[u8],
     output: &mut Vec<u8>,
     bytes_max: u64,

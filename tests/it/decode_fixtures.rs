@@ -61,21 +61,22 @@ fn check(fixtures: &str, input: impl Fn(&str) -> Vec<u8>) -> usize {
     sections
 }
 
+/// The fixture is text; `\x..` stands for bytes that are none.
+pub(crate) fn bytes(record: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = record;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        out.extend_from_slice(before.as_bytes());
+        out.push(u8::from_str_radix(&after[..2], 16).unwrap());
+        rest = &after[2..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
 #[test]
 fn json_lines() {
     let fixtures = include_str!("../fixtures/decode/json.txt");
-    // The fixture is text; \x.. stands for bytes that are none.
-    let bytes = |record: &str| {
-        let mut out = Vec::new();
-        let mut rest = record;
-        while let Some((before, after)) = rest.split_once("\\x") {
-            out.extend_from_slice(before.as_bytes());
-            out.push(u8::from_str_radix(&after[..2], 16).unwrap());
-            rest = &after[2..];
-        }
-        out.extend_from_slice(rest.as_bytes());
-        out
-    };
     assert!(check(fixtures, bytes) > 20);
 }
 

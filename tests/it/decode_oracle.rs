@@ -129,7 +129,7 @@ pub(crate) fn framed(sample: &Sample) -> Vec<u8> {
 }
 
 /// The same as 0.7, in the order of fields that is least convenient: the resource and the unit last.
-fn framed07(sample: &Sample) -> Vec<u8> {
+pub(crate) fn framed07(sample: &Sample) -> Vec<u8> {
     let label = |(key, value): (&str, &str)| Label { key: key.into(), value: value.into() };
     let point = Point07 {
         labels: [("Namespace", sample.namespace.as_str()), ("MetricName", &sample.metric)]
