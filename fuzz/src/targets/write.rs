@@ -88,7 +88,7 @@ impl Visit for Readings<'_> {
 
 fn readings<'m>(mapper: &'m Mapper, record: &[u8]) -> Readings<'m> {
     let extra = [("team".to_owned(), "a b".to_owned()), ("région".to_owned(), "é".to_owned())];
-    let mut readings = Readings(Some(mapper.begin(&extra)), 0, 0);
+    let mut readings = Readings(Some(mapper.begin(&extra, 0)), 0, 0);
     decode::record(record, &mut readings);
     readings
 }
