@@ -36,6 +36,11 @@ fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
     for name in FOREIGN {
         command.env_remove(name);
     }
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+    }
     command.args(arguments).envs(env.iter().copied());
     command
 }
