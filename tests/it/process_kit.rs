@@ -30,7 +30,8 @@ const FOREIGN: [&str; 5] = [
     "RUST_LOG",
 ];
 
-/// The program, not started yet, with nothing of ours in its environment.
+/// The program, not started yet, with nothing of ours in its environment, nor of AWS.
+#[expect(clippy::disallowed_methods, reason = "what is there has to go")]
 fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     for name in FOREIGN {

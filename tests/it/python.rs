@@ -31,6 +31,7 @@ pub(crate) struct Script {
 
 impl Script {
     /// Starts a script of `tests/python`.
+    #[expect(clippy::disallowed_methods, reason = "the tests are told of Python by environment")]
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name);

@@ -99,14 +99,17 @@ const PATHS: [&str; 22] = [
 #[tokio::test]
 async fn botocore_signs_every_request_alike() {
     let mut oracle = Script::start("sigv4_oracle.py", &[]);
-    let v6 = TcpListener::bind("[::1]:0").await.unwrap();
-    let fronts = [AmpFront::start(Guard::Open).await, AmpFront::on(Guard::Open, v6)];
-    let port = fronts[0].address.port();
-    let mut hosts =
-        ["127.0.0.1", "localhost", "LocalHost", "127.1", "0x7f000001", "user:p%40@localhost"]
-            .map(|host| (format!("http://{host}:{port}"), &fronts[0]))
-            .to_vec();
-    hosts.push((format!("http://{}", fronts[1].address), &fronts[1]));
+    let front = AmpFront::start(Guard::Open).await;
+    let port = front.address.port();
+    let hosts =
+        ["127.0.0.1", "localhost", "LocalHost", "127.1", "0x7f000001", "user:p%40@localhost"];
+    let mut hosts: Vec<_> =
+        hosts.iter().map(|host| (format!("http://{host}:{port}"), front.clone())).collect();
+    // Some machines have no IPv6.
+    if let Ok(listener) = TcpListener::bind("[::1]:0").await {
+        let front = AmpFront::on(Guard::Open, listener);
+        hosts.push((format!("http://{}", front.address), front));
+    }
     let scopes = [("eu-west-1", "aps"), ("us-gov-west-1", "aps"), ("cn-north-1", "execute-api")];
     let mut count = 0;
     for (at, path) in PATHS.into_iter().enumerate() {
