@@ -75,7 +75,7 @@ fn decode(bencher: Bencher<'_, '_>, format: Format) {
 fn decode_and_map(bencher: Bencher<'_, '_>, format: Format) {
     let (body, mapper) = (body(format), mapper());
     bencher.counter(ItemsCount::new(POINTS)).bench(|| {
-        let mut map = Map(mapper.begin(&[]));
+        let mut map = Map(mapper.begin(&[], 0));
         for record in &body {
             decode::record(record, &mut map);
         }
@@ -88,7 +88,7 @@ fn decode_and_map(bencher: Bencher<'_, '_>, format: Format) {
 fn map_unknown(bencher: Bencher<'_, '_>) {
     let body = body(Format::Json);
     bencher.counter(ItemsCount::new(POINTS)).with_inputs(mapper).bench_refs(|mapper| {
-        let mut map = Map(mapper.begin(&[]));
+        let mut map = Map(mapper.begin(&[], 0));
         for record in &body {
             decode::record(record, &mut map);
         }
@@ -100,7 +100,7 @@ fn map_unknown(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn encode(bencher: Bencher<'_, '_>) {
     let (body, mapper) = (body(Format::Json), mapper());
-    let mut map = Map(mapper.begin(&[]));
+    let mut map = Map(mapper.begin(&[], 0));
     for record in &body {
         decode::record(record, &mut map);
     }

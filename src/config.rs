@@ -10,6 +10,7 @@ mod reader;
 mod relabel;
 mod remote_write;
 mod server;
+mod server_tls;
 mod show;
 mod source;
 mod values;
@@ -48,6 +49,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// What requests may hold of `server.budget`: the table of known series is taken out of it.
+    #[must_use]
+    pub fn requests_budget(&self) -> u64 {
+        let table_bytes = self.cloudwatch.series_limit.map_or(0, |limit| limit.table_bytes());
+        self.server.budget.saturating_sub(table_bytes)
+    }
+
     /// What the mapping is made from.
     #[must_use]
     pub fn plan(&self) -> map::Plan {
@@ -69,6 +77,9 @@ impl Config {
             KeySource::KeyFile(path) => Some(path),
             KeySource::Key(_) => None,
         });
+        let tls = self.server.tls_config.iter().flat_map(|tls| {
+            [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()]
+        });
         let of_destinations = self.remote_write.iter().flat_map(|destination| {
             let secret = match &destination.auth {
                 Auth::BasicAuth { password: SecretSource::File(path), .. }
@@ -79,7 +90,7 @@ impl Config {
             let tls = &destination.tls_config;
             [secret, tls.ca_file.as_ref(), tls.cert_file.as_ref(), tls.key_file.as_ref()]
         });
-        keys.chain(of_destinations.flatten()).map(PathBuf::as_path)
+        keys.chain(tls.flatten()).chain(of_destinations.flatten()).map(PathBuf::as_path)
     }
 
     /// The effective configuration as YAML, secrets hidden. Where none stands in it, it reads back as

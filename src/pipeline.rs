@@ -5,7 +5,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
 use crate::queue::Budget;
-use crate::receive::{Door, Keys, Limits, Rules, health_routes, listener};
+use crate::receive::{Door, Keys, Limits, Rules, Tls, health_routes, listener};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, Exhibit, ReloadAsked};
 
@@ -68,7 +68,10 @@ pub struct House {
     /// Everything counted.
     pub meters: Meters,
     door: Arc<Door>,
+    budget: Arc<Budget>,
     current: Mutex<Current>,
+    /// What the ingest listener holds its connections to.
+    ingest_limits: watch::Sender<Limits>,
     /// What `/config` shows.
     shown: watch::Sender<Arc<str>>,
     reload_asked: Mutex<mpsc::Receiver<ReloadAsked>>,
@@ -118,21 +121,25 @@ impl House {
         let prepared = prepared.map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
         let keys = Keys::new(&config.server, &meters)?;
         let lanes = outposts.follow(&config, prepared);
-        let budget = Budget::new(config.server.budget);
+        let budget = Budget::new(config.requests_budget());
         let mapper = Arc::new(Mapper::new(config.plan()));
-        let rules = Rules::new(&config.server, keys, Arc::clone(&mapper), lanes, &meters);
-        let door = Door::new(rules, Arc::clone(&budget), &meters, front.clone());
+        let mapping = Arc::clone(&mapper);
+        let rules = Rules::new(&config.server, keys, mapping, lanes, &budget, &meters);
+        let door = Door::new(rules, &meters, front.clone());
 
         let serve = |listener: TcpListener,
-                     limits: Limits,
+                     limits: watch::Receiver<Limits>,
                      app,
                      tasks: &Tasks,
                      stop: &CancellationToken| {
             let (on, stop) = (tasks.clone(), stop.clone());
             tasks.spawn(async move { listener::serve(listener, app, limits, &on, stop).await });
         };
-        let limits = Limits::new(&config.server, &meters, "ingest");
-        serve(listeners.ingest, limits, door.router(), &front, &close_front);
+        let tls = config.server.tls_config.as_ref().map(Tls::open).transpose();
+        let tls = tls.context("server.tls_config")?;
+        let limits = Limits { tls, ..Limits::new(&config.server, &meters, "ingest") };
+        let ingest_limits = watch::Sender::new(limits);
+        serve(listeners.ingest, ingest_limits.subscribe(), door.router(), &front, &close_front);
         let shown = watch::Sender::new(Arc::from(config.to_yaml()));
         let (ask, reload_asked) = mpsc::channel(1);
         let exhibit = Exhibit {
@@ -142,7 +149,7 @@ impl House {
             reload: config.telemetry.enable_lifecycle.then_some(ask),
         };
         let app = telemetry::router(exhibit).merge(health_routes(door.health()));
-        let limits = Limits::telemetry(&config.server, &meters);
+        let limits = watch::channel(Limits::telemetry(&config.server, &meters)).1;
         serve(listeners.telemetry, limits, app, &side, &close_side);
         side.spawn(fold(meters.clone(), close_side.clone()));
         reload::tell(&meters, true);
@@ -153,7 +160,9 @@ impl House {
             telemetry_address,
             meters,
             door,
+            budget,
             current: Mutex::new(Current { config, mapper, outposts }),
+            ingest_limits,
             shown,
             reload_asked: Mutex::new(reload_asked),
             front,
@@ -218,14 +227,25 @@ fn refresh(meters: &Meters, budget: &Arc<Budget>, door: &Arc<Door>) -> Arc<dyn F
     let cache_bytes = gauge(&meters::SERIES_CACHE_BYTES);
     let cache_limit = gauge(&meters::SERIES_CACHE_LIMIT);
     let identities = gauge(&meters::SERIES_CACHE_IDENTITIES);
-    let (budget, door) = (Arc::clone(budget), Arc::downgrade(door));
+    let series = gauge(&meters::SERIES_LAST_HOUR);
+    let (meters, budget, door) = (meters.clone(), Arc::clone(budget), Arc::downgrade(door));
     Arc::new(move || {
         used.set(budget.used() as f64);
+        for (key, bytes) in budget.used_by_name() {
+            meters.gauge(&meters::ACCESS_KEY_BUDGET_USED, &[&key]).set(bytes as f64);
+        }
         let Some(door) = door.upgrade() else { return };
-        let stats = door.mapper().cache_stats();
+        let mapper = door.mapper();
+        for (kind, most) in mapper.series_limits() {
+            meters.gauge(&meters::SERIES_LIMIT, &[kind.name()]).set(f64::from(most));
+        }
+        let stats = mapper.cache_stats();
         cache_bytes.set(stats.bytes as f64);
         cache_limit.set(stats.limit_bytes as f64);
         identities.set(stats.identities as f64);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        series.set(mapper.series_last_hour(now_ms) as f64);
     })
 }
 

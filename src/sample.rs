@@ -1,6 +1,7 @@
 //! What walks through the house: identities with their finished series, and batches of samples.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A CloudWatch metric (account, region, namespace, name, dimensions, set of extended statistics)
 /// with the finished series that each destination gets of it. Made once, cached, shared.
@@ -12,6 +13,44 @@ pub struct Identity {
     pub outlets: Box<[SeriesSet]>,
     /// Memory of this value with all that it owns.
     pub bytes: usize,
+    /// What is remembered of the limit of series.
+    pub admitted: Admitted,
+}
+
+/// Which series of an identity were admitted in a minute, by slot: they need not be looked up again
+/// in it. Slots beyond the 32nd are never remembered; CloudWatch's 25 statistics fit in.
+#[derive(Debug, Default)]
+pub struct Admitted(AtomicU64);
+
+impl Admitted {
+    /// The slots admitted in a minute (minutes since 1970), as bits.
+    #[must_use]
+    #[inline]
+    pub fn slots(&self, minute: u32) -> u32 {
+        // What counts stands behind a lock; this only spares the way there.
+        let word = self.0.load(Ordering::Relaxed);
+        if (word >> 32) as u32 == minute { word as u32 } else { 0 }
+    }
+
+    /// Remembers slots. What two threads write at once may be forgotten, but is never made up.
+    pub fn remember(&self, minute: u32, slots: u32) {
+        let slots = self.slots(minute) | slots;
+        self.0.store(u64::from(minute) << 32 | u64::from(slots), Ordering::Relaxed);
+    }
+
+    /// The bit of a slot; none if it is not remembered.
+    #[must_use]
+    #[inline]
+    pub fn bit(slot: usize) -> u32 {
+        u32::try_from(slot).ok().and_then(|slot| 1u32.checked_shl(slot)).unwrap_or(0)
+    }
+
+    /// Whether a slot is among those.
+    #[must_use]
+    #[inline]
+    pub fn holds(slots: u32, slot: usize) -> bool {
+        slots & Self::bit(slot) != 0
+    }
 }
 
 /// The series that one destination gets of an identity.

@@ -14,6 +14,13 @@ mod architecture;
 #[path = "it/config.rs"]
 mod config;
 
+/// The limit of series in the configuration, and what it takes of the budget.
+#[path = "it/config_series_limit.rs"]
+mod config_series_limit;
+/// What `server.tls_config` may say, and what `check` says of its files.
+#[path = "it/config_tls.rs"]
+mod config_tls;
+
 /// Decode: every fact of the stream formats has a fixture; records in, one line per reading out.
 #[path = "it/decode_fixtures.rs"]
 mod decode_fixtures;
@@ -58,6 +65,10 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The whole house: what comes again is not sent again.
+#[path = "it/end_to_end_again.rs"]
+mod end_to_end_again;
+
 /// The whole house: bodies as large as Firehose may send, empty records, foreign records.
 #[path = "it/end_to_end_bulk.rs"]
 mod end_to_end_bulk;
@@ -77,6 +88,10 @@ mod end_to_end_isolation;
 /// The whole house: a real Prometheus stops and freezes under load, and nothing is missing.
 #[path = "it/end_to_end_outage.rs"]
 mod end_to_end_outage;
+
+/// The whole house: more series than may be, and samples ahead of the clock.
+#[path = "it/end_to_end_series_limit.rs"]
+mod end_to_end_series_limit;
 
 /// The whole house: stopped under load, it answers what it took on.
 #[path = "it/end_to_end_shutdown.rs"]
@@ -122,6 +137,10 @@ mod lane;
 #[path = "it/lane_kit.rs"]
 mod lane_kit;
 
+/// The memory of requests does what a naive one does.
+#[path = "it/ledger.rs"]
+mod ledger;
+
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;
@@ -142,13 +161,25 @@ mod map_kit;
 #[path = "it/map_series.rs"]
 mod map_series;
 
+/// The limit of series, per hour and namespace: exact, and the same however a body is decoded.
+#[path = "it/map_series_limit.rs"]
+mod map_series_limit;
+
 /// `check`, `explain`, `healthcheck` and `demo` as processes: what they print, and how they end.
 #[path = "it/process_commands.rs"]
 mod process_commands;
 
+/// The process killed again and again, beside a Prometheus that is: nothing acknowledged is missing.
+#[path = "it/process_kill.rs"]
+mod process_kill;
+
 /// What the process weighs under all that may arrive.
 #[path = "it/process_memory.rs"]
 mod process_memory;
+
+/// The process under floods: bombs, too many bodies at once, headers without an end.
+#[path = "it/process_overload.rs"]
+mod process_overload;
 
 /// What the process tells of itself: fields, and no secret.
 #[path = "it/process_secrets.rs"]
@@ -178,6 +209,14 @@ mod prompb;
 #[path = "it/python.rs"]
 mod python;
 
+/// Requests that come again: joined, remembered, resumed.
+#[path = "it/receive_again.rs"]
+mod receive_again;
+
+/// What makes a request another one, and what is remembered of slices and across reloads.
+#[path = "it/receive_again_content.rs"]
+mod receive_again_content;
+
 /// Every row of the status table, and what a request leaves behind.
 #[path = "it/receive_answers.rs"]
 mod receive_answers;
@@ -190,9 +229,21 @@ mod receive_bodies;
 #[path = "it/receive_door.rs"]
 mod receive_door;
 
+/// What one access key can take of the budget, and what the others keep.
+#[path = "it/receive_fairness.rs"]
+mod receive_fairness;
+
 /// Who may come in: keys, their rotation, their sources.
 #[path = "it/receive_keys.rs"]
 mod receive_keys;
+
+/// When all connections are taken: who goes, and who never does.
+#[path = "it/receive_places.rs"]
+mod receive_places;
+
+/// TLS on the ingest listener: versions, clients' certificates, rotation, and peers that spoil it.
+#[path = "it/receive_tls.rs"]
+mod receive_tls;
 
 /// The door behind a real listener: connections, their limits, and their ends.
 #[path = "it/receive_wire.rs"]
@@ -233,3 +284,47 @@ mod sigv4_clock;
 /// Every source of AWS credentials, from the environment to an assumed role, in the real process.
 #[path = "it/sigv4_sources.rs"]
 mod sigv4_sources;
+
+/// The whole gateway in simulated worlds: hundreds of seeds, each with faults of its own.
+#[path = "it/sim.rs"]
+mod sim;
+
+/// A simulated world: the gateway's own books, held against what the world knows.
+#[path = "it/sim_audit.rs"]
+mod sim_audit;
+
+/// A simulated world: what is sent, and what must come of it.
+#[path = "it/sim_batches.rs"]
+mod sim_batches;
+
+/// The books at the door under random requests, verdicts, hang-ups and reloads.
+#[path = "it/sim_books.rs"]
+mod sim_books;
+
+/// The real rooms of the gateway, put together without sockets.
+#[path = "it/sim_gateway.rs"]
+mod sim_gateway;
+
+/// A simulated world: the laws, watched at every request and answer.
+#[path = "it/sim_laws.rs"]
+mod sim_laws;
+
+/// A simulated world: the lives of the gateway, to a crash or a stop, and the next one.
+#[path = "it/sim_life.rs"]
+mod sim_life;
+
+/// A simulated world: what a seed means.
+#[path = "it/sim_plan.rs"]
+mod sim_plan;
+
+/// A simulated world: receivers that store and refuse as Prometheus and Cortex do, and fail.
+#[path = "it/sim_receiver.rs"]
+mod sim_receiver;
+
+/// A simulated world: Firehose, with clients that hang up.
+#[path = "it/sim_sender.rs"]
+mod sim_sender;
+
+/// A simulated world: its time, and what survives the gateway.
+#[path = "it/sim_world.rs"]
+mod sim_world;

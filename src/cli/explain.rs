@@ -26,13 +26,15 @@ pub(super) fn explain(
     body: &Path,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let (plan, destinations) = match plan(file) {
+    let (mut plan, destinations) = match plan(file) {
         Ok(planned) => planned,
         Err(faults) => return Ok(faulty(&faults)),
     };
     let bytes = unpacked(read(body)?)?;
+    // What a series would be is to be seen, not whether there would be room for it.
+    plan.config.series_limit = None;
     let mapper = Mapper::new(plan);
-    let mut pieces = Pieces { mapping: mapper.begin(&[]), skipped: Vec::new(), at: 0 };
+    let mut pieces = Pieces { mapping: mapper.begin(&[], 0), skipped: Vec::new(), at: 0 };
     match envelope::open(&bytes) {
         Ok(envelope) => {
             writeln!(out, "# Firehose body, {} records", envelope.records.len())?;

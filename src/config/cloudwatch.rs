@@ -2,7 +2,12 @@
 
 use super::reader::Section;
 use super::{Global, Log, LogFormat, fault::nearest};
-use crate::map::{Config, Naming, Statistics, StatisticsRule, Timestamp};
+use crate::map::{Config, Naming, SeriesLimit, Statistics, StatisticsRule, Timestamp};
+use crate::units::format_bytes;
+
+/// Series that an hour may have in all where only those of a namespace are limited: the table needs
+/// an end.
+const SERIES_DEFAULT: u32 = 1_000_000;
 
 /// Reads `cloudwatch`, beside a budget of so many bytes.
 pub(super) fn read(section: &Section<'_>, budget: u64) -> Config {
@@ -48,7 +53,43 @@ pub(super) fn read(section: &Section<'_>, budget: u64) -> Config {
         series_cache: section
             .bytes("series_cache", 4 << 10..=1 << 40)
             .unwrap_or(defaults.series_cache.min(budget / 8)),
+        series_limit: section.block("series_limit", |limit| series_limit(limit, budget)).flatten(),
     }
+}
+
+/// The limit of series, whose table is taken out of the budget.
+fn series_limit(section: &Section<'_>, budget: u64) -> Option<SeriesLimit> {
+    let limit = |key| {
+        section.needs_value(key);
+        section.count(key, 1..=SeriesLimit::MOST)
+    };
+    let (per_hour, per_namespace_per_hour) = (limit("per_hour"), limit("per_namespace_per_hour"));
+    if !section.holds("per_hour") && !section.holds("per_namespace_per_hour") {
+        let keys = "expected per_hour, per_namespace_per_hour or both";
+        section.reader.fault(&section.path, format!("limits nothing ({keys})"));
+        return None;
+    }
+    let most = SeriesLimit::most_within(budget / 4);
+    let series_limit = SeriesLimit {
+        per_hour: per_hour.unwrap_or(SERIES_DEFAULT.min(most)),
+        per_namespace_per_hour,
+    };
+    if series_limit.per_hour > most {
+        let message = format!(
+            "the table of {} known series takes {}, more than a quarter of server.budget ({}): \
+             there is room for {most}",
+            series_limit.per_hour,
+            format_bytes(series_limit.table_bytes().next_multiple_of(1 << 20)),
+            format_bytes(budget)
+        );
+        section.reader.relation([&section.at("per_hour"), "server.budget"], message);
+    }
+    if per_namespace_per_hour.is_some_and(|limit| limit >= series_limit.per_hour) {
+        let per_hour = series_limit.per_hour;
+        section
+            .note("per_namespace_per_hour", format!("has no effect beside per_hour, {per_hour}"));
+    }
+    Some(series_limit)
 }
 
 fn statistics(section: &Section<'_>) -> Option<Statistics> {

@@ -116,10 +116,11 @@ impl std::error::Error for Faults {}
 
 /// The known word nearest to `word`, if it is near enough to be what was meant.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
+    let lower = |word: &str| word.chars().take(64).flat_map(char::to_lowercase).collect::<Vec<_>>();
+    let word = lower(word);
     known
         .into_iter()
-        .map(|candidate| (distance(&word, &candidate.chars().collect::<Vec<_>>()), candidate))
+        .map(|candidate| (distance(&word, &lower(candidate)), candidate))
         .filter(|(steps, candidate)| *steps <= (candidate.len() / 3).max(near_enough(candidate)))
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, candidate)| candidate)

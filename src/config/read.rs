@@ -56,7 +56,9 @@ pub fn load_within(
 
 fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
     let reader = root.reader;
-    let server = root.section("server", |section| server::read(section, memory_limit));
+    let (mut server, says_body) = root.section("server", |section| {
+        (server::read(section, memory_limit), section.says("max_body_size"))
+    });
     let telemetry = root.section("telemetry", |section| Telemetry {
         listen_address: section
             .address("listen_address")
@@ -72,6 +74,8 @@ fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
         reader.relation(paths, message);
     }
     let cloudwatch = root.section("cloudwatch", |section| cloudwatch::read(section, server.budget));
+    let table_bytes = cloudwatch.series_limit.map_or(0, |limit| limit.table_bytes());
+    server::fit_body(reader, &mut server, says_body, table_bytes);
     let global = root.section("global", cloudwatch::read_global);
     let log = root.section("log", cloudwatch::read_log);
     let relabel_configs = relabel::read(root, "relabel_configs");
@@ -200,8 +204,8 @@ fn name_the_variable(mut fault: Fault) -> Fault {
 /// Reads a text that holds every optional section, and lists what was asked for.
 pub(super) fn settings() -> Vec<String> {
     const EVERY_SECTION: &str = "
-server: { access_keys: [{}] }
-cloudwatch: { statistics_rules: [{}] }
+server: { access_keys: [{}], tls_config: {} }
+cloudwatch: { statistics_rules: [{}], series_limit: {} }
 relabel_configs: [{}]
 remote_write: [{ sigv4: {}, basic_auth: {}, authorization: {}, write_relabel_configs: [{}] }]
 ";

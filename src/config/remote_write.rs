@@ -17,6 +17,9 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
+/// How far ahead of their clocks Prometheus, Cortex and Mimir take samples by default.
+const FUTURE_LIMIT_DEFAULT: Duration = Duration::from_secs(600);
+
 const LANES_DEFAULT: u32 = 4;
 const LANES_MAX: u32 = 1024;
 
@@ -219,6 +222,8 @@ fn read_queue(queue: &Section<'_>, is_amp: bool, request_deadline: Duration) -> 
     if is_amp && (age_limit.is_zero() || age_limit > HOUR) {
         queue.note("sample_age_limit", "AMP refuses samples older than 1h whatever is set here");
     }
+    let future_limit = queue.duration("sample_future_limit", Duration::ZERO..=YEAR);
+    let future_limit = future_limit.unwrap_or(FUTURE_LIMIT_DEFAULT);
     Queue {
         max_shards: lanes(queue),
         max_samples_per_send: queue.count("max_samples_per_send", 1..=1_000_000).unwrap_or(2000)
@@ -230,6 +235,7 @@ fn read_queue(queue: &Section<'_>, is_amp: bool, request_deadline: Duration) -> 
         min_backoff,
         max_backoff,
         sample_age_limit: (!age_limit.is_zero()).then_some(age_limit),
+        sample_future_limit: (!future_limit.is_zero()).then_some(future_limit),
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::memory;
-use super::reader::Section;
-use crate::receive::{AccessKey, Config, KeySource, OnUndecodable};
+use super::reader::{Reader, Section};
+use super::{memory, server_tls};
+use crate::receive::{AccessKey, Config, KeySource, OnUndecodable, key_part_bytes_max};
 use crate::secret::Secret;
 use crate::units::{format_bytes, format_duration};
 
@@ -60,6 +60,10 @@ pub(super) fn read(section: &Section<'_>, memory_limit: Option<u64>) -> Config {
         budget,
         max_body_size,
         max_connections: section.count("max_connections", 1..=1_000_000).unwrap_or(256) as usize,
+        max_requests_per_connection: section
+            .count("max_requests_per_connection", 0..=u32::MAX)
+            .unwrap_or(10_000),
+        tls_config: section.block("tls_config", server_tls::read).flatten(),
         // Common attributes alone may be 64 KB, since Firehose sends them in one header.
         max_header_size: section.bytes("max_header_size", 8 << 10..=16 << 20).unwrap_or(128 << 10),
         read_header_timeout: section
@@ -149,31 +153,11 @@ fn path(section: &Section<'_>) -> String {
         .unwrap_or_else(|| "/firehose".to_owned())
 }
 
-/// The budget and the largest body. A body has to fit into the budget together with what is made of
-/// it, so the default of one follows the other.
+/// The budget and the largest body, which [`fit_body`] holds against it.
 fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
     let said_budget = section.bytes("budget", BUDGET_BYTES_MIN..=1 << 44);
     let budget = said_budget.unwrap_or_else(|| memory::default_budget_bytes(memory_limit));
-    let body = section
-        .bytes("max_body_size", 1 << 10..=1 << 40)
-        .unwrap_or(BODY_BYTES_DEFAULT.min(budget / 4 * 3));
-    if body > budget {
-        let message = format!(
-            "max_body_size ({}) must fit into budget ({})",
-            format_bytes(body),
-            format_bytes(budget)
-        );
-        section.reader.relation([&section.at("max_body_size"), &section.at("budget")], message);
-    } else if body < CONTRACT_BODY_BYTES {
-        let key = if section.says("max_body_size") { "max_body_size" } else { "budget" };
-        let message = format!(
-            "bodies above {} are refused, and Firehose may send up to {} if its buffer is set so \
-             (64 MiB of records)",
-            format_bytes(body),
-            format_bytes(CONTRACT_BODY_BYTES)
-        );
-        section.note(key, message);
-    }
+    let body = section.bytes("max_body_size", 1 << 10..=1 << 40).unwrap_or(BODY_BYTES_DEFAULT);
     if let (Some(said), Some(limit)) = (said_budget, memory_limit)
         && said > limit
     {
@@ -181,6 +165,66 @@ fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
         section.note("budget", format!("is more than the container's memory limit ({limit})"));
     }
     (budget, body)
+}
+
+/// Brings the largest body in line with what one key may hold of what the table of known series
+/// leaves of the budget. A body has to fit in together with an eighth of its samples, which are about
+/// four times as large, so the default of one follows the other; `is_said` tells whether the file
+/// names one.
+pub(super) fn fit_body(reader: &Reader<'_>, server: &mut Config, is_said: bool, table_bytes: u64) {
+    const BODY: &str = "server.max_body_size";
+    const BUDGET: &str = "server.budget";
+    let room = server.budget.saturating_sub(table_bytes);
+    let keys = server.access_keys.len();
+    let part = key_part_bytes_max(room, keys);
+    if !is_said {
+        server.max_body_size = default_body_bytes(part);
+    }
+    let body = server.max_body_size;
+    if body > part {
+        let said = format_bytes(body);
+        let message = match (keys, table_bytes) {
+            (0 | 1, 0) => {
+                format!("max_body_size ({said}) must fit into budget ({})", format_bytes(room))
+            }
+            (0 | 1, _) => format!(
+                "max_body_size ({said}) must fit into what the table of known series leaves of \
+                 budget ({})",
+                format_bytes(room >> 20 << 20)
+            ),
+            _ => format!(
+                "max_body_size ({said}) must fit into the {} of budget ({}) that one of {keys} \
+                 access keys may hold",
+                format_bytes(part),
+                format_bytes(server.budget)
+            ),
+        };
+        reader.relation([BODY, BUDGET], message);
+        return;
+    }
+    if body < CONTRACT_BODY_BYTES {
+        let message = format!(
+            "bodies above {} are refused, and Firehose may send up to {} if its buffer is set so \
+             (64 MiB of records)",
+            format_bytes(body),
+            format_bytes(CONTRACT_BODY_BYTES)
+        );
+        reader.note(if is_said { BODY } else { BUDGET }, message);
+    }
+    if body > part / 3 * 2 {
+        let message = format!(
+            "bodies above {}, two thirds of what their sender may hold of the budget, may find no \
+             room beside their own samples and be refused for ever",
+            format_bytes(part / 3 * 2)
+        );
+        reader.note(BODY, message);
+    }
+}
+
+/// Two thirds of what the sender may hold, in whole MiB where there are any.
+fn default_body_bytes(part: u64) -> u64 {
+    let bytes = BODY_BYTES_DEFAULT.min(part / 3 * 2);
+    if bytes < 1 << 20 { bytes } else { bytes & !0xF_FFFF }
 }
 
 fn access_keys(section: &Section<'_>, insecure: bool) -> Vec<AccessKey> {

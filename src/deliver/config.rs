@@ -185,6 +185,10 @@ pub struct Queue {
     /// Samples older than this are aged out instead of sent; 0 is off.
     #[serde(serialize_with = "crate::units::show_optional_duration")]
     pub sample_age_limit: Option<Duration>,
+    /// Samples further ahead of the clock than this are left out; 0 is off. One of them can make
+    /// Cortex and its kin refuse everything that is older than it by more than their window.
+    #[serde(serialize_with = "crate::units::show_optional_duration")]
+    pub sample_future_limit: Option<Duration>,
 }
 
 /// `metadata_config` of a destination.

@@ -5,6 +5,7 @@ use std::cmp::{max, min};
 use tokio::time::Instant;
 
 use super::encode::Encoder;
+use super::window::{Place, Window};
 use crate::queue::Part;
 use crate::sample::SampleRef;
 
@@ -37,6 +38,17 @@ pub struct Filled {
     pub samples: usize,
     /// One past the last position that was looked at.
     pub end: usize,
+}
+
+/// What became of a span's samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Samples that got the fate.
+    pub fated: u64,
+    /// Samples that were too old to be sent.
+    pub aged_out: u64,
+    /// Samples that were too far ahead of the clock to be sent.
+    pub too_new: u64,
 }
 
 /// Parts in work. A part that is settled or given up leaves its place empty.
@@ -95,12 +107,12 @@ impl Haul {
         (Span { to: at, isolating, ..span }, Span { from: at, isolating, ..span })
     }
 
-    /// Encodes a span's samples that are still wanted and not older than `cutoff_ms`, as many as fit.
+    /// Encodes a span's samples that are still wanted and lie within the window, as many as fit.
     pub fn fill(
         &self,
         encoder: &mut Encoder,
         span: Span,
-        cutoff_ms: i64,
+        window: Window,
         samples_max: usize,
         bytes_max: usize,
     ) -> Filled {
@@ -111,7 +123,7 @@ impl Haul {
             let destination = part.destination();
             for (position, at) in (first..).zip(refs) {
                 let sample = batch.sample(destination, *at);
-                if sample.timestamp_ms < cutoff_ms {
+                if window.place(sample.timestamp_ms) != Place::Wanted {
                     continue;
                 }
                 if filling.taken() == samples_max || !filling.offer(sample) {
@@ -123,27 +135,26 @@ impl Haul {
         Filled { samples: filling.end(), end }
     }
 
-    /// Settles a span: what is older than `cutoff_ms` as aged out, the rest as `fate`. Parts that
-    /// are complete by that leave, and answer. Returns how many samples got the fate, and how many
-    /// aged out.
-    pub fn settle(&mut self, span: Span, cutoff_ms: i64, fate: Fate) -> (u64, u64) {
-        let mut settled = (0, 0);
+    /// Settles a span: what lies outside the window as aged out or too new, the rest as `fate`. Parts
+    /// that are complete by that leave, and answer.
+    pub fn settle(&mut self, span: Span, window: Window, fate: Fate) -> Settled {
+        let mut settled = Settled::default();
         for index in self.touched(span) {
             let Some(Some(part)) = self.parts.get_mut(index) else { continue };
             let (from, to) = overlap(&self.ends, index, span);
             let refs = part.samples().get(from..to).unwrap_or_default();
-            let aged = match cutoff_ms {
-                i64::MIN => 0,
-                _ => count_aged(part, refs, cutoff_ms),
-            };
-            let rest = refs.len() as u64 - aged;
-            part.tally.aged_out += aged;
+            let (aged_out, too_new) = count_outside(part, refs, window);
+            let rest = refs.len() as u64 - aged_out - too_new;
+            part.tally.aged_out += aged_out;
+            part.tally.too_new += too_new;
             match fate {
                 Fate::Delivered => part.tally.delivered += rest,
                 Fate::Partial => part.tally.partial += rest,
                 Fate::Refused => part.tally.refused += rest,
             }
-            settled = (settled.0 + rest, settled.1 + aged);
+            settled.fated += rest;
+            settled.aged_out += aged_out;
+            settled.too_new += too_new;
             if part.is_settled()
                 && let Some(place) = self.parts.get_mut(index)
             {
@@ -232,8 +243,17 @@ fn overlap(ends: &[usize], index: usize, span: Span) -> (usize, usize) {
     (max(span.from, first) - first, min(span.to, end).saturating_sub(first))
 }
 
-fn count_aged(part: &Part, refs: &[SampleRef], cutoff_ms: i64) -> u64 {
+/// Samples before the window, and samples after it.
+fn count_outside(part: &Part, refs: &[SampleRef], window: Window) -> (u64, u64) {
+    if window == Window::ALL {
+        return (0, 0);
+    }
     let batch = &part.load().batch;
-    let aged = |at: &&SampleRef| batch.sample(part.destination(), **at).timestamp_ms < cutoff_ms;
-    refs.iter().filter(aged).count() as u64
+    refs.iter().fold((0, 0), |(old, new), at| {
+        match window.place(batch.sample(part.destination(), *at).timestamp_ms) {
+            Place::TooOld => (old + 1, new),
+            Place::Wanted => (old, new),
+            Place::TooNew => (old, new + 1),
+        }
+    })
 }

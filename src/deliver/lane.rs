@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Counter;
@@ -18,6 +18,7 @@ use super::judge::{Reason, Refusal, Verdict};
 use super::metadata::Families;
 use super::remote::Remote;
 use super::report::Report;
+use super::window::Window;
 use crate::meters::{self, Meters};
 use crate::queue::{Inbox, Part};
 
@@ -75,6 +76,7 @@ struct Settings {
     samples_max: usize,
     bytes_max: usize,
     age_limit: Option<Duration>,
+    future_limit: Option<Duration>,
     backoff_max: Duration,
     timeout: Duration,
 }
@@ -86,6 +88,7 @@ impl Settings {
             samples_max: queue.max_samples_per_send.max(1),
             bytes_max: usize::try_from(queue.max_bytes_per_send).unwrap_or(usize::MAX),
             age_limit: queue.sample_age_limit,
+            future_limit: queue.sample_future_limit,
             backoff_max: queue.max_backoff,
             timeout: destination.remote_timeout,
         }
@@ -218,42 +221,37 @@ impl<R: Transport> Lane<R> {
             if !self.wait_until_allowed(haul).await {
                 return Vec::new();
             }
-            let cutoff_ms = self.settings.age_limit.map_or(i64::MIN, age_cutoff_ms);
-            let filled = haul.fill(
-                &mut self.encoder,
-                span,
-                cutoff_ms,
-                self.settings.samples_max,
-                self.settings.bytes_max,
-            );
+            let window = self.window();
+            let Settings { samples_max, bytes_max, .. } = self.settings;
+            let filled = haul.fill(&mut self.encoder, span, window, samples_max, bytes_max);
             if filled.end < span.to {
                 next.insert(0, Span { from: filled.end, ..span });
                 span.to = filled.end;
             }
             if filled.samples == 0 {
-                // All of it is too old by now, or nobody waits for it any more.
-                self.settle(haul, span, cutoff_ms, Fate::Delivered);
+                // All of it is outside the window, or nobody waits for it any more.
+                self.settle(haul, span, window, Fate::Delivered);
                 return next;
             }
             let one = filled.samples == 1;
             match self.send(haul, filled.samples).await {
                 Verdict::Accepted => {
-                    self.settle(haul, span, cutoff_ms, Fate::Delivered);
+                    self.settle(haul, span, window, Fate::Delivered);
                     return next;
                 }
                 Verdict::Partial(refusal) => {
                     self.witnesses.report.partial(&refusal, filled.samples, haul.request_id(span));
-                    self.settle(haul, span, cutoff_ms, Fate::Partial);
+                    self.settle(haul, span, window, Fate::Partial);
                     return next;
                 }
                 Verdict::Refused(refusal) => {
                     self.witnesses.report.refused(&refusal, filled.samples, haul.request_id(span));
-                    self.settle(haul, span, cutoff_ms, Fate::Refused);
+                    self.settle(haul, span, window, Fate::Refused);
                     return next;
                 }
                 Verdict::Isolate(refusal) if one => {
                     self.witnesses.report.isolated(&refusal, haul.request_id(span));
-                    self.settle(haul, span, cutoff_ms, Fate::Refused);
+                    self.settle(haul, span, window, Fate::Refused);
                     return next;
                 }
                 Verdict::Isolate(_) => return halves(haul, span, true, next),
@@ -263,7 +261,7 @@ impl<R: Transport> Lane<R> {
                 Verdict::Split { trouble } if one => {
                     let refusal = Refusal { reason: Reason::Limit, message: trouble };
                     self.witnesses.report.isolated(&refusal, haul.request_id(span));
-                    self.settle(haul, span, cutoff_ms, Fate::Refused);
+                    self.settle(haul, span, window, Fate::Refused);
                     return next;
                 }
                 Verdict::Split { .. } => return halves(haul, span, false, next),
@@ -339,19 +337,27 @@ impl<R: Transport> Lane<R> {
         }
     }
 
-    /// Settles a span, and tells of what was too old. Returns how many samples got the fate.
-    fn settle(&self, haul: &mut Haul, span: Span, cutoff_ms: i64, fate: Fate) -> u64 {
-        let (settled, aged_out) = haul.settle(span, cutoff_ms, fate);
-        if aged_out > 0 {
-            self.witnesses.report.aged_out(aged_out);
+    /// The timestamps that may be sent now.
+    fn window(&self) -> Window {
+        Window::now(self.settings.age_limit, self.settings.future_limit)
+    }
+
+    /// Settles a span, and tells of what was too old or too new. Returns how many samples got the fate.
+    fn settle(&self, haul: &mut Haul, span: Span, window: Window, fate: Fate) -> u64 {
+        let settled = haul.settle(span, window, fate);
+        if settled.aged_out > 0 {
+            self.witnesses.report.aged_out(settled.aged_out);
         }
-        settled
+        if settled.too_new > 0 {
+            self.witnesses.report.too_new(settled.too_new);
+        }
+        settled.fated
     }
 
     fn stop_isolating(&self, haul: &mut Haul, span: Span) {
-        let cutoff_ms = self.settings.age_limit.map_or(i64::MIN, age_cutoff_ms);
+        let window = self.window();
         let request_id = haul.request_id(span).to_owned();
-        let samples = self.settle(haul, span, cutoff_ms, Fate::Refused);
+        let samples = self.settle(haul, span, window, Fate::Refused);
         self.witnesses.report.unisolated(samples, &request_id);
     }
 }
@@ -360,10 +366,4 @@ impl<R: Transport> Lane<R> {
 fn halves(haul: &Haul, span: Span, isolating: bool, next: Vec<Span>) -> Vec<Span> {
     let (left, right) = haul.halve(span, isolating);
     [left, right].into_iter().chain(next).collect()
-}
-
-/// Timestamps below this are older than the limit.
-fn age_cutoff_ms(limit: Duration) -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.saturating_sub(limit).as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,6 +4,7 @@ pub mod config;
 // One lane's work.
 pub mod lane;
 pub mod haul;
+pub mod window;
 pub mod encode;
 pub mod backoff;
 pub mod report;

@@ -26,6 +26,7 @@ enum Kind {
     Refused(Reason),
     Unisolated,
     AgedOut,
+    TooNew,
     Trouble,
     Misconfigured,
 }
@@ -112,6 +113,17 @@ impl Report {
             error!(
                 destination,
                 samples, unsaid, "samples too old for the destination were left out"
+            );
+        }
+    }
+
+    /// Samples were further ahead of the clock than the destination is sent.
+    pub fn too_new(&self, samples: u64) {
+        if let Some(unsaid) = self.due(Kind::TooNew) {
+            let destination = self.destination.as_str();
+            error!(
+                destination,
+                samples, unsaid, "samples too far ahead of the clock were left out"
             );
         }
     }

@@ -59,6 +59,8 @@ pub struct Tally {
     pub requests: BTreeSet<(usize, usize)>,
     /// Requests acknowledged.
     pub acknowledged_requests: BTreeSet<(usize, usize)>,
+    /// Attempts of the requests that are settled.
+    pub attempts: u64,
     /// Attempts that were not the first.
     pub retries: u64,
     /// Batches lost by a 413 or left to the backup bucket.
@@ -78,6 +80,7 @@ impl Tally {
 
     /// Writes in how it ended.
     pub fn settle(&mut self, request: (usize, usize), points: usize, delivery: Delivery) {
+        self.attempts += u64::from(delivery.attempts);
         self.retries += u64::from(delivery.attempts.saturating_sub(1));
         self.breaches.extend(delivery.breaches);
         match delivery.outcome {
@@ -111,6 +114,8 @@ impl Tally {
 /// Sent against stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
+    /// Data points sent of which every sample is stored with its value.
+    pub points_stored: u64,
     /// Samples that must come of the acknowledged data points.
     pub owed: u64,
     /// Samples stored.
@@ -143,6 +148,7 @@ impl Balance {
                     continue;
                 }
                 let acknowledged = tally.acknowledged_requests.contains(&request);
+                let mut whole = true;
                 for (suffix, value) in point.samples(plan.format(minute, request.1)) {
                     let (labels, series) = series_of.entry((index, suffix)).or_insert_with(|| {
                         let labels = point.metric.labels(suffix);
@@ -151,6 +157,7 @@ impl Balance {
                     });
                     balance.owed += u64::from(acknowledged);
                     let stored = series.and_then(|series| series.at(start_ms));
+                    whole &= stored == Some(value.to_bits());
                     match stored {
                         Some(bits) => {
                             accounted += 1;
@@ -166,6 +173,7 @@ impl Balance {
                         None => {}
                     }
                 }
+                balance.points_stored += u64::from(whole);
             }
         }
         balance.unexpected = ledger.stored.saturating_sub(accounted);

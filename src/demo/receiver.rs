@@ -23,8 +23,12 @@ pub enum Fault {
     None,
     /// Every request is answered 503.
     Outage,
-    /// Every request's connection is closed without an answer.
+    /// Every request's connection is reset without an answer.
     HangUp,
+    /// Every request waits for an answer until its sender has enough of it.
+    Hang,
+    /// Every request is stored, and its connection reset in place of the answer.
+    LoseAnswers,
     /// One request in so many is answered 429.
     Throttle {
         /// 1 is all of them.
@@ -42,6 +46,8 @@ impl Fault {
             Self::None => "up",
             Self::Outage => "down",
             Self::HangUp => "hanging up",
+            Self::Hang => "hanging",
+            Self::LoseAnswers => "losing answers",
             Self::Throttle { .. } => "throttling",
         }
     }
@@ -64,7 +70,9 @@ pub struct Ledger {
     pub series: HashMap<Labels, Series>,
     /// Requests stored.
     pub requests: u64,
-    /// Requests answered with the fault that was set, or hung up on.
+    /// Those of them whose answer was lost by the fault that was set.
+    pub unanswered: u64,
+    /// Requests answered with the fault that was set, hung up on or never answered.
     pub refused: u64,
     /// Requests that were no remote write.
     pub malformed: u64,
@@ -170,10 +178,13 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
 
 async fn serve(stream: TcpStream, state: &State) {
     let service = service_fn(|request| answer(request, state));
-    let connection =
+    let mut connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // A sender that hangs up, or the wish to hang up on it, is no news.
-    let _ = connection.await;
+    if (&mut connection).await.is_err() {
+        // A reset, where a close would be a gentle end.
+        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+    }
 }
 
 type Reply = hyper::Response<Full<Bytes>>;
@@ -189,9 +200,16 @@ async fn answer(
 ) -> Result<Reply, HungUp> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
-    if let Some(answer) = state.misbehave() {
+    let mischief = state.misbehave();
+    if !matches!(mischief, Mischief::None | Mischief::LoseAnswer) {
         lock(&state.ledger).refused += 1;
-        return answer;
+    }
+    match mischief {
+        Mischief::None | Mischief::LoseAnswer => {}
+        Mischief::Answer(reply) => return Ok(reply),
+        Mischief::HangUp => return Err(HungUp),
+        // Ends with the connection.
+        Mischief::Hang => std::future::pending().await,
     }
     let header = |name: &str| head.headers.get(name).map(|value| value.as_bytes());
     let welcome = head.method == hyper::Method::POST
@@ -206,6 +224,10 @@ async fn answer(
     match wanted {
         Some(request) => {
             ledger.store(request);
+            if matches!(mischief, Mischief::LoseAnswer) {
+                ledger.unanswered += 1;
+                return Err(HungUp);
+            }
             Ok(reply(200, ""))
         }
         None => {
@@ -221,22 +243,34 @@ fn reply(status: u16, text: &'static str) -> Reply {
     reply
 }
 
+/// What the fault does to one request.
+enum Mischief {
+    None,
+    Answer(Reply),
+    HangUp,
+    Hang,
+    LoseAnswer,
+}
+
 impl State {
-    /// The answer that the fault wants in place of the right one.
-    fn misbehave(&self) -> Option<Result<Reply, HungUp>> {
+    /// What the fault has in mind for the next request.
+    fn misbehave(&self) -> Mischief {
         let (fault, seen) = &mut *lock(&self.fault);
         *seen += 1;
         match *fault {
-            Fault::None => None,
-            Fault::Outage => Some(Ok(reply(503, "out of order for a while"))),
-            Fault::HangUp => Some(Err(HungUp)),
-            Fault::Throttle { one_in, retry_after } => seen.is_multiple_of(one_in).then(|| {
+            Fault::None => Mischief::None,
+            Fault::Outage => Mischief::Answer(reply(503, "out of order for a while")),
+            Fault::HangUp => Mischief::HangUp,
+            Fault::Hang => Mischief::Hang,
+            Fault::LoseAnswers => Mischief::LoseAnswer,
+            Fault::Throttle { one_in, retry_after } if seen.is_multiple_of(one_in) => {
                 let mut reply = reply(429, "ingestion rate limit exceeded");
                 if let Some(after) = retry_after {
                     reply.headers_mut().insert("retry-after", after.as_secs().into());
                 }
-                Ok(reply)
-            }),
+                Mischief::Answer(reply)
+            }
+            Fault::Throttle { .. } => Mischief::None,
         }
     }
 }

@@ -6,13 +6,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::books::{Balance, Tally, Thousands};
-use super::receiver::{Ledger, exposition};
+use super::receiver::{Fault, Ledger, exposition};
 
 /// Between two plain lines of progress.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Series shown at the end.
 const SERIES_SHOWN: usize = 8;
+
+/// How things stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Time since the beginning.
+    pub elapsed: Duration,
+    /// Samples stored.
+    pub stored: u64,
+    /// What the receiver does.
+    pub fault: Fault,
+    /// How often the gateway was killed; none if that is not to happen.
+    pub kills: Option<u64>,
+}
 
 /// Where the demo writes to.
 pub struct Screen<'a> {
@@ -39,27 +52,25 @@ impl<'a> Screen<'a> {
     ///
     /// # Errors
     /// The writer's own.
-    pub fn progress(
-        &mut self,
-        elapsed: Duration,
-        tally: &Tally,
-        stored: u64,
-        fault: &str,
-    ) -> io::Result<()> {
+    pub fn progress(&mut self, tally: &Tally, moment: &Moment) -> io::Result<()> {
         let due = self.shown_at.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL);
         if !self.terminal && !due {
             return Ok(());
         }
         self.shown_at = Some(Instant::now());
-        let line = format!(
-            "{:5.1}s  sent {:>9}  acknowledged {:>9}  stored {:>11}  in flight {:>3}  retries {:>3}  receiver {fault}",
-            elapsed.as_secs_f64(),
+        let mut line = format!(
+            "{:5.1}s  sent {:>9}  acknowledged {:>9}  stored {:>11}  in flight {:>3}  retries {:>3}  receiver {}",
+            moment.elapsed.as_secs_f64(),
             Thousands(tally.sent),
             Thousands(tally.acknowledged),
-            Thousands(stored),
+            Thousands(moment.stored),
             tally.in_flight(),
             tally.retries,
+            moment.fault.name(),
         );
+        if let Some(kills) = moment.kills {
+            line.push_str(&format!("  killed {kills}"));
+        }
         if self.terminal {
             write!(self.out, "\r\x1b[2K{line}")?;
             self.out.flush()
@@ -68,11 +79,19 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Ends the progress and shows the books.
+    /// Ends the progress and shows the books, how often the gateway was killed, and the errors that
+    /// it told of.
     ///
     /// # Errors
     /// The writer's own.
-    pub fn books(&mut self, tally: &Tally, balance: &Balance, ledger: &Ledger) -> io::Result<()> {
+    pub fn books(
+        &mut self,
+        tally: &Tally,
+        balance: &Balance,
+        ledger: &Ledger,
+        kills: Option<u64>,
+        errors: &[String],
+    ) -> io::Result<()> {
         if self.terminal {
             writeln!(self.out)?;
         }
@@ -82,20 +101,33 @@ impl<'a> Screen<'a> {
             ("data points sent", tally.sent, ""),
             ("acknowledged", tally.acknowledged, ""),
             ("not acknowledged", unacknowledged, ""),
+            ("data points stored", balance.points_stored, "with every sample of theirs"),
             ("samples owed", balance.owed, "of the acknowledged data points"),
             ("samples stored", balance.stored, ""),
             ("missing", balance.missing, ""),
             ("wrong value", balance.wrong + ledger.conflicts, ""),
             ("unexpected", balance.unexpected, ""),
-            ("duplicated", ledger.duplicates, "came again with the same value: harmless"),
+            (
+                "duplicated",
+                ledger.duplicates,
+                "stored, then its answer was lost, as by a kill: harmless",
+            ),
             ("out of order", ledger.late, "older than the newest of their series when they came"),
             ("ill labelled", ledger.mislabelled, ""),
             ("deliveries", tally.requests.len() as u64, ""),
+            ("delivery attempts", tally.attempts, ""),
             ("delivery retries", tally.retries, "by Firehose's rules"),
             ("deliveries given up", tally.given_up, ""),
             ("contract breaches", tally.breaches.len() as u64, ""),
+            ("gateway killed", kills.unwrap_or_default(), "SIGKILL, and started again"),
+            ("gateway errors", errors.len() as u64, ""),
             ("remote writes stored", ledger.requests, ""),
-            ("remote writes refused", ledger.refused, "by the fault"),
+            ("stored, not answered", ledger.unanswered, "by the fault"),
+            (
+                "remote writes refused",
+                ledger.refused,
+                "or hung up on, or left to hang, by the fault",
+            ),
             ("remote writes malformed", ledger.malformed, ""),
         ] {
             let line = format!("  {what:<24}{:>12}  {note}", Thousands(figure));
@@ -106,6 +138,7 @@ impl<'a> Screen<'a> {
             self.line(&format!("  {:<24}{ms:>12.1}  ms", format!("latency {what}")))?;
         }
         tally.breaches.iter().take(5).try_for_each(|b| self.line(&format!("  breach: {b}")))?;
+        errors.iter().take(5).try_for_each(|e| self.line(&format!("  gateway: {e}")))?;
         balance.examples.iter().try_for_each(|example| self.line(&format!("  {example}")))?;
         self.series(ledger)
     }

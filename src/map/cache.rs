@@ -224,7 +224,8 @@ mod tests {
     use super::*;
 
     fn identity(bytes: usize) -> Arc<Identity> {
-        Arc::new(Identity { namespace: "n".into(), outlets: Box::default(), bytes })
+        let (namespace, admitted) = ("n".into(), crate::sample::Admitted::default());
+        Arc::new(Identity { namespace, outlets: Box::default(), bytes, admitted })
     }
 
     fn put(cache: &Cache, number: u64) -> u64 {

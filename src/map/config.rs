@@ -119,6 +119,45 @@ pub struct StatisticsRule {
     pub statistics: Statistics,
 }
 
+/// How many distinct series an hour may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SeriesLimit {
+    /// In all.
+    pub per_hour: u32,
+    /// Of one CloudWatch namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_namespace_per_hour: Option<u32>,
+}
+
+impl SeriesLimit {
+    /// The highest limit.
+    pub const MOST: u32 = 10_000_000;
+    /// Memory of a place in the table.
+    const ENTRY_BYTES: u64 = 16;
+    /// Places that even the smallest table has.
+    const ENTRIES_MIN: u32 = 8;
+
+    /// Places in the table of known series: a quarter more than there can be series, so that searches
+    /// stay short.
+    #[must_use]
+    pub fn table_entries(&self) -> usize {
+        (self.per_hour + self.per_hour / 4 + Self::ENTRIES_MIN) as usize
+    }
+
+    /// Memory of the table of known series.
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        self.table_entries() as u64 * Self::ENTRY_BYTES
+    }
+
+    /// The highest limit of all series whose table takes no more than so many bytes.
+    #[must_use]
+    pub fn most_within(bytes: u64) -> u32 {
+        let entries = (bytes / Self::ENTRY_BYTES).saturating_sub(u64::from(Self::ENTRIES_MIN));
+        u32::try_from(entries * 4 / 5).unwrap_or(u32::MAX).min(Self::MOST)
+    }
+}
+
 /// The `cloudwatch` section.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
@@ -137,6 +176,9 @@ pub struct Config {
     /// Memory for the series of known metrics; by default at most an eighth of the budget.
     #[serde(serialize_with = "crate::units::show_bytes")]
     pub series_cache: u64,
+    /// How many distinct series an hour may have; any number if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series_limit: Option<SeriesLimit>,
 }
 
 impl Default for Config {
@@ -148,6 +190,7 @@ impl Default for Config {
             statistics_rules: Vec::new(),
             job: None,
             series_cache: 48 << 20,
+            series_limit: None,
         }
     }
 }

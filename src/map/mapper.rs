@@ -10,6 +10,7 @@ use super::config::{Plan, Timestamp};
 use super::encode::Hashes;
 use super::labels::{Conflict, Conflicts, Label};
 use super::repeats::{Repeats, scratch_bytes};
+use super::series_limit::{KnownSeries, LimitKind, Limited};
 use super::{key, render};
 use crate::decode::{Format, Reading};
 use crate::sample::{ABSENT, Batch, Family, Freshness, Identity, NORMAL_NAN, Row, SampleRef, slot};
@@ -19,6 +20,8 @@ pub struct Mapper {
     plan: Plan,
     cache: Cache,
     hashes: Hashes,
+    /// If the number of series is limited.
+    known_series: Option<KnownSeries>,
     /// Seeded anew in each process: keys come from outside.
     keys: foldhash::fast::RandomState,
 }
@@ -35,16 +38,36 @@ impl Mapper {
     pub fn new(plan: Plan) -> Self {
         Self {
             cache: Cache::new(plan.config.series_cache),
+            known_series: plan.config.series_limit.map(KnownSeries::new),
             plan,
             hashes: Hashes::default(),
             keys: foldhash::fast::RandomState::default(),
         }
     }
 
-    /// Begins the mapping of a request. Its extra labels (common attributes that the configuration
-    /// lists) go to each of its series.
+    /// A mapper with another plan that knows the series of the last hour from an old one, so that they
+    /// pass as before. While the limit stays, both count as one.
     #[must_use]
-    pub fn begin(&self, extra_labels: &[(String, String)]) -> Mapping<'_> {
+    pub fn with_known_series_of(plan: Plan, old: &Self) -> Self {
+        let known_series = match (plan.config.series_limit, &old.known_series) {
+            (Some(limit), Some(known)) => Some(known.under(limit)),
+            (limit, _) => limit.map(KnownSeries::new),
+        };
+        Self {
+            cache: Cache::new(plan.config.series_cache),
+            known_series,
+            plan,
+            // Series are known by their hashes.
+            hashes: old.hashes.clone(),
+            keys: foldhash::fast::RandomState::default(),
+        }
+    }
+
+    /// Begins the mapping of a request. Its extra labels (common attributes that the configuration
+    /// lists) go to each of its series. `now_ms` (milliseconds since 1970) is the hour's end for the
+    /// limit of series.
+    #[must_use]
+    pub fn begin(&self, extra_labels: &[(String, String)], now_ms: u64) -> Mapping<'_> {
         let mut key = Vec::new();
         key::begin(&mut key, extra_labels);
         let lanes = || self.plan.outlets.iter().map(|outlet| outlet.lanes.max(1) as usize);
@@ -54,6 +77,8 @@ impl Mapper {
             extra_end: key.len(),
             key,
             slice: Slice::WHOLE,
+            minute: minute(now_ms),
+            limited: Limited::default(),
             batch: Batch {
                 lanes: lanes().map(|lanes| vec![Vec::new(); lanes]).collect(),
                 ..Batch::default()
@@ -83,10 +108,31 @@ impl Mapper {
         self.cache.close();
     }
 
+    /// Tells apart mappers that cut requests into different slices.
+    #[must_use]
+    pub fn slicing(&self) -> u64 {
+        self.keys.hash_one("slicing")
+    }
+
     /// The series cache's figures.
     #[must_use]
     pub fn cache_stats(&self) -> CacheStats {
         self.cache.stats()
+    }
+
+    /// The limits of series that are set.
+    pub fn series_limits(&self) -> impl Iterator<Item = (LimitKind, u32)> {
+        let limit = self.plan.config.series_limit;
+        let per_namespace = limit.and_then(|limit| limit.per_namespace_per_hour);
+        let per_hour = limit.map(|limit| (LimitKind::PerHour, limit.per_hour));
+        per_hour.into_iter().chain(per_namespace.map(|most| (LimitKind::PerNamespacePerHour, most)))
+    }
+
+    /// Distinct series seen in the hour before a time, milliseconds since 1970; 0 if they are not
+    /// limited, and so not counted.
+    #[must_use]
+    pub fn series_last_hour(&self, now_ms: u64) -> u64 {
+        self.known_series.as_ref().map_or(0, |known| known.count(minute(now_ms)))
     }
 }
 
@@ -107,6 +153,8 @@ pub struct Mapped {
     pub conflicts: Vec<(Conflict, u64)>,
     /// By destination: samples replaced by a later one of the same series and timestamp.
     pub superseded: Vec<u64>,
+    /// What the limit of series kept out.
+    pub limited: Limited,
     /// By destination: samples in the batch.
     pub samples: Vec<u64>,
     /// Memory of the batch, and of the identities that were made for it.
@@ -150,6 +198,9 @@ pub struct Mapping<'m> {
     key: Vec<u8>,
     extra_end: usize,
     slice: Slice,
+    /// Since 1970.
+    minute: u32,
+    limited: Limited,
     batch: Batch,
     /// Series hashes of the samples, as they stand in the batch's lanes: so the search for repeats
     /// reads memory in order.
@@ -262,6 +313,7 @@ impl Mapping<'_> {
             cache_evictions: self.evictions,
             conflicts: self.conflicts.counted(),
             superseded,
+            limited: self.limited,
             samples,
         }
     }
@@ -314,6 +366,10 @@ impl Mapping<'_> {
         // A request's body is far too small for numbers beyond 32 bits.
         let (row, values_at) = (rows.len() as u32, values.len());
         push_values(values, reading);
+        if let Some(known) = &self.mapper.known_series {
+            let row_values = values.get_mut(values_at..).unwrap_or_default();
+            known.strike(&identity, row_values, self.minute, &mut self.limited);
+        }
         let mut has_sample = false;
         let row_values = &values[values_at..];
         for ((set, lanes), hashes) in identity.outlets.iter().zip(lanes).zip(&mut self.hashes) {
@@ -369,6 +425,10 @@ impl Mapping<'_> {
             });
         }
     }
+}
+
+fn minute(now_ms: u64) -> u32 {
+    u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX)
 }
 
 /// A reading's values by slot.

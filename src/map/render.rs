@@ -8,7 +8,7 @@ use super::labels::{self, Conflict, Conflicts, Label, NAME};
 use super::naming::{Named, Statistic, Stem};
 use super::{relabel, statistics};
 use crate::decode::Reading;
-use crate::sample::{Family, Identity, SeriesSet, slot};
+use crate::sample::{Admitted, Family, Identity, SeriesSet, slot};
 
 /// The longest identity of which series are made, as its key has it. CloudWatch's own limits
 /// (API `PutMetricData`: 30 dimensions, names of 255 and values of 1024 characters) end far below;
@@ -153,5 +153,5 @@ fn weighed(namespace: &str, outlets: Box<[SeriesSet]>) -> Identity {
     let bytes = COUNTERS + size_of::<Identity>() + COUNTERS + namespace.len() + sets;
     // Allocators round up to size classes, an eighth apart.
     let bytes = bytes + bytes / 8;
-    Identity { namespace: namespace.into(), outlets, bytes }
+    Identity { namespace: namespace.into(), outlets, bytes, admitted: Admitted::default() }
 }

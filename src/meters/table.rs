@@ -43,10 +43,20 @@ metrics! {
         "Size of request bodies after decompression.";
     FIREHOSE_REQUEST_WIRE = "sluicegate_firehose_request_wire_bytes", BYTES, [],
         "Size of request bodies as they came.";
+    FIREHOSE_REQUESTS_REPEATED = "sluicegate_firehose_requests_repeated_total", Kind::Counter, ["outcome"],
+        "Requests that came again: joined (with one at work), settled (remembered, nothing is sent), resumed (sent to those destinations alone that had not settled it).";
+    REQUEST_MEMORY_ENTRIES = "sluicegate_request_memory_entries", Kind::Gauge, [],
+        "Requests at work or remembered, slices of large ones included.";
     CONNECTIONS = "sluicegate_connections", Kind::Gauge, ["listener"],
         "Open connections.";
+    TLS_HANDSHAKE_FAILURES = "sluicegate_tls_handshake_failures_total", Kind::Counter, [],
+        "TLS handshakes of the ingest listener that failed or took too long.";
     ACCESS_KEY_LAST_USED = "sluicegate_access_key_last_used_timestamp_seconds", Kind::Gauge, ["key"],
         "When a request last came in with this access key; 0 before the first.";
+    ACCESS_KEY_BUDGET_USED = "sluicegate_access_key_budget_used_bytes", Kind::Gauge, ["key"],
+        "Bytes of the budget that requests with this access key hold now.";
+    FIREHOSE_REQUESTS_REFUSED = "sluicegate_firehose_requests_refused_total", Kind::Counter, ["key", "reason"],
+        "Requests answered 503 for want of room, by access key (empty where there are none) and reason: budget (it is used up), key_budget (the key holds its part of it).";
     STREAM_LAST_SUCCESS = "sluicegate_stream_last_success_timestamp_seconds", Kind::Gauge, ["stream"],
         "When a request of this Firehose stream was last answered 200.";
     BUDGET = "sluicegate_budget_bytes", Kind::Gauge, [],
@@ -81,12 +91,18 @@ metrics! {
         "Labels renamed or dropped, and series not made, by kind of conflict.";
     SAMPLES_SUPERSEDED = "sluicegate_samples_superseded_total", Kind::Counter, ["destination"],
         "Samples replaced by a later one of the same series and timestamp in the same request.";
+    SERIES_LIMITED = "sluicegate_series_limited_samples_total", Kind::Counter, ["limit"],
+        "Samples of new series beyond `series_limit`, left out before any destination, each once; by the limit that they met.";
+    SERIES_LAST_HOUR = "sluicegate_series_last_hour", Kind::Gauge, [],
+        "Distinct series of the last hour; 0 where no `series_limit` is set.";
+    SERIES_LIMIT = "sluicegate_series_limit", Kind::Gauge, ["limit"],
+        "Distinct series that an hour may have; absent where not set.";
 
     // The books.
     SAMPLES_RECEIVED = "sluicegate_samples_received_total", Kind::Counter, ["destination"],
         "Samples handed to a destination. Equals the sum of its outcomes and what is in flight.";
     SAMPLES = "sluicegate_samples_total", Kind::Counter, ["destination", "outcome"],
-        "Samples settled, by outcome: delivered; partial (of requests of which the receiver stored some and refused at least one); refused (for good); aged_out (too old for the destination); dropped (best effort only); lost (given up on in this request: Firehose sends them again).";
+        "Samples settled, by outcome: delivered; partial (of requests of which the receiver stored some and refused at least one); refused (for good); aged_out (too old for the destination); too_new (too far ahead of the clock); dropped (best effort only); lost (given up on in this request: Firehose sends them again).";
     SAMPLES_REFUSED = "sluicegate_samples_refused_total", Kind::Counter, ["destination", "reason"],
         "Refused samples by reason: exact where refusals were isolated, one per answer where the receiver names only the first (a lower bound).";
     SAMPLES_IN_FLIGHT = "sluicegate_samples_in_flight", Kind::Gauge, ["destination"],

@@ -97,7 +97,7 @@ impl Outposts {
     /// a destination whose number stays are kept with what they hold; new ones of the same name
     /// begin when the old ones have ended, so that no series goes two ways at once.
     pub(super) fn follow(&mut self, config: &Config, prepared: Prepared) -> Lanes {
-        let mut builder = LanesBuilder::new(config.server.budget);
+        let mut builder = LanesBuilder::new(config.requests_budget());
         let mut before = std::mem::take(&mut self.standing);
         self.retired.retain(|_, ended| !ended.is_cancelled());
         for orders in prepared.0 {
@@ -214,7 +214,7 @@ impl Builders {
 /// What a destination's unsettled batches may hold of the budget. With several destinations none
 /// may hold all of it, so that requests for the others still find room.
 fn share_bytes(config: &Config, destination: &Destination) -> u64 {
-    let budget = config.server.budget;
+    let budget = config.requests_budget();
     match (config.remote_write.len(), destination.required) {
         (0 | 1, _) => budget,
         (_, true) => budget / 4 * 3,

@@ -9,7 +9,7 @@ use super::House;
 use crate::config::{Config, Faults, Loaded};
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
-use crate::receive::{Keys, Rules};
+use crate::receive::{Keys, Limits, Rules, Tls};
 
 /// A setting that is read once, at the start.
 struct Fixed {
@@ -24,9 +24,10 @@ const FIXED: [Fixed; 6] = [
         is_same: |old, new| old.server.listen_address == new.server.listen_address,
     },
     Fixed { key: "server.budget", is_same: |old, new| old.server.budget == new.server.budget },
+    // The table of known series is taken out of the budget.
     Fixed {
-        key: "server.max_connections",
-        is_same: |old, new| old.server.max_connections == new.server.max_connections,
+        key: "cloudwatch.series_limit.per_hour",
+        is_same: |old, new| old.requests_budget() == new.requests_budget(),
     },
     Fixed {
         key: "telemetry.listen_address",
@@ -93,18 +94,26 @@ impl House {
         let prepared = prepared.map_err(|more| faults.extend(more)).ok();
         let keys = Keys::new(&config.server, &self.meters);
         let keys = keys.map_err(|fault| faults.push(fault.to_string())).ok();
-        let (Some(prepared), Some(keys), true) = (prepared, keys, faults.is_empty()) else {
+        let tls = config.server.tls_config.as_ref().map(Tls::open).transpose();
+        let tls = tls.map_err(|fault| faults.push(format!("server.tls_config: {fault}"))).ok();
+        let (Some(prepared), Some(keys), Some(tls)) = (prepared, keys, tls) else {
             return Err(Rejected(faults));
         };
+        if !faults.is_empty() {
+            return Err(Rejected(faults));
+        }
         // Nothing can fail from here on.
         let lanes = current.outposts.follow(&config, prepared);
         let plan = config.plan();
         if plan != *current.mapper.plan() {
-            let before = std::mem::replace(&mut current.mapper, Arc::new(Mapper::new(plan)));
-            before.retire();
+            let mapper = Mapper::with_known_series_of(plan, &current.mapper);
+            std::mem::replace(&mut current.mapper, Arc::new(mapper)).retire();
         }
         let mapper = Arc::clone(&current.mapper);
-        self.door.follow(Rules::new(&config.server, keys, mapper, lanes, &self.meters));
+        let (budget, meters) = (&self.budget, &self.meters);
+        self.door.follow(Rules::new(&config.server, keys, mapper, lanes, budget, meters));
+        let limits = Limits::new(&config.server, &self.meters, "ingest");
+        self.ingest_limits.send_replace(Limits { tls, ..limits });
         self.shown.send_replace(config.to_yaml().into());
         current.config = config;
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::queue::Permit;
+use crate::queue::{Claim, Permit};
 use crate::sample::Batch;
 
 /// One request's batch on its way. Every part of it holds the load; the permit returns when the
@@ -33,6 +33,10 @@ struct State {
     /// By destination: extra requests left to tell refused samples from good ones.
     isolation_left: Vec<u32>,
     waiting: Option<oneshot::Sender<Settled>>,
+    /// By destination: parts that it has not settled without loss.
+    unsettled_at: Vec<usize>,
+    /// Kept until every required part has ended.
+    claim: Option<Claim>,
 }
 
 /// How a request ended.
@@ -74,24 +78,26 @@ impl Acked {
 }
 
 impl Load {
-    /// A load of which `required_parts` parts have to settle before the request is answered.
+    /// A load whose required parts have to settle before the request is answered.
     pub(super) fn new(
         batch: Batch,
         permit: Permit,
         request: Request,
         isolation_left: Vec<u32>,
-        required_parts: usize,
+        parts: Parts,
     ) -> (Self, Acked) {
         let (sender, receiver) = oneshot::channel();
         let trouble = Trouble::default();
         let mut state = State {
-            unsettled: required_parts,
+            unsettled: parts.required,
             lost: None,
             trouble: Arc::clone(&trouble),
             isolation_left,
             waiting: Some(sender),
+            unsettled_at: parts.by_destination,
+            claim: request.claim,
         };
-        if required_parts == 0 {
+        if state.unsettled == 0 {
             state.answer();
         }
         let load = Self {
@@ -120,6 +126,18 @@ impl Load {
         taken.is_some()
     }
 
+    /// A destination has settled all samples of a part.
+    pub(super) fn part_delivered(&self, destination: usize, name: &str) {
+        let mut state = self.state();
+        let Some(unsettled) = state.unsettled_at.get_mut(destination) else { return };
+        *unsettled = unsettled.saturating_sub(1);
+        if *unsettled == 0
+            && let Some(claim) = &mut state.claim
+        {
+            claim.settled_at(name);
+        }
+    }
+
     /// A required part has ended; `lost` says why it was given up, if it was.
     pub(super) fn part_settled(&self, lost: Option<String>) {
         let mut state = self.state();
@@ -145,14 +163,30 @@ impl State {
                 None => Settled::Delivered,
                 Some(reason) => Settled::Lost { reason },
             };
+            if let Some(claim) = &mut self.claim {
+                claim.answered(settled.clone());
+            }
             // The handler may be gone; the data does not mind.
             let _ = waiting.send(settled);
+        }
+        // A retry need not wait for those who are best effort.
+        if self.unsettled == 0 {
+            self.claim = None;
         }
     }
 }
 
+/// How many parts a load has.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// At required destinations.
+    pub(super) required: usize,
+    /// At each destination.
+    pub(super) by_destination: Vec<usize>,
+}
+
 /// What a batch inherits from its request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Request {
     /// The Firehose request id.
     pub id: String,
@@ -160,4 +194,6 @@ pub struct Request {
     pub deadline: Instant,
     /// Among how many batches the request's extra requests for isolation are divided; at least 1.
     pub batches: u32,
+    /// The right to send it. Destinations that it says have settled it are handed nothing.
+    pub claim: Option<Claim>,
 }

@@ -1,21 +1,115 @@
 //! The one budget of bytes. A permit gives its bytes back when it is dropped, and travels with what
 //! it was taken for.
+//!
+//! Who is to have a part that others cannot take has an account in it. An account's bytes come first
+//! from its own reserve and then from what all share, so that whoever takes all it can get leaves
+//! the others their reserves.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The part of a budget that is set aside as reserves, all accounts together.
+const RESERVED_PART: u64 = 4;
+
+/// What each of so many accounts has for itself. One alone needs no reserve.
+fn reserve_bytes(limit: u64, accounts: usize) -> u64 {
+    match accounts {
+        0 | 1 => 0,
+        _ => limit / RESERVED_PART / accounts as u64,
+    }
+}
+
+/// The most that one of so many accounts can hold: all but the others' reserves.
+#[must_use]
+pub fn largest_part_bytes(limit: u64, accounts: usize) -> u64 {
+    limit - reserve_bytes(limit, accounts) * accounts.saturating_sub(1) as u64
+}
 
 /// Bytes that may be held at once.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
-    used: AtomicU64,
+    books: Mutex<Books>,
+}
+
+/// Who holds what. `used` and `shared_used` follow from the accounts at every rest; everything that
+/// changes an account changes them under the same lock, so that nothing can leak between them.
+#[derive(Debug)]
+struct Books {
+    /// What all accounts hold.
+    used: u64,
+    /// What all accounts hold beyond their reserves.
+    shared_used: u64,
+    /// The limit without the reserves.
+    shared: u64,
+    /// The first is that of those without a name. Others stay once they are there: their names come
+    /// from configurations only.
+    accounts: Vec<Account>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    name: String,
+    reserve: u64,
+    held: u64,
+    /// Why it last got nothing.
+    lack: Lack,
+}
+
+/// Why there was no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lack {
+    /// The budget is used up: without the others there would have been room.
+    #[default]
+    Whole,
+    /// The account would hold more than it ever may.
+    Own,
+}
+
+impl Account {
+    fn beyond(&self, held: u64) -> u64 {
+        held.saturating_sub(self.reserve)
+    }
+}
+
+impl Books {
+    /// Adds bytes to an account, if they fit. `excess` is what may be held beyond the limit.
+    fn grow(&mut self, place: usize, bytes: u64, limit: u64, excess: u64) -> bool {
+        let Some(account) = self.accounts.get_mut(place) else { return false };
+        let held = account.held.saturating_add(bytes);
+        let used = self.used.saturating_add(bytes);
+        let shared_used =
+            (self.shared_used - account.beyond(account.held)).saturating_add(account.beyond(held));
+        if used > limit.saturating_add(excess) || shared_used > self.shared.saturating_add(excess) {
+            let is_own = account.reserve > 0 && account.beyond(held) > self.shared;
+            account.lack = if is_own { Lack::Own } else { Lack::Whole };
+            return false;
+        }
+        account.held = held;
+        (self.used, self.shared_used) = (used, shared_used);
+        true
+    }
+
+    /// Takes bytes off an account that holds them.
+    fn shrink(&mut self, place: usize, bytes: u64) {
+        let Some(account) = self.accounts.get_mut(place) else { return };
+        let held = account.held - bytes;
+        self.shared_used -= account.beyond(account.held) - account.beyond(held);
+        self.used -= bytes;
+        account.held = held;
+    }
 }
 
 impl Budget {
     /// A budget of `limit` bytes, none of them used.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+        let accounts = vec![Account::default()];
+        let books = Books { used: 0, shared_used: 0, shared: limit, accounts };
+        Arc::new(Self { limit, books: Mutex::new(books) })
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All its bytes.
@@ -27,28 +121,102 @@ impl Budget {
     /// Bytes held by permits now.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Acquire)
+        self.books().used
     }
 
-    /// Takes bytes, or nothing if there is no room for all of them.
+    /// Bytes held by the accounts that have a name.
+    #[must_use]
+    pub fn used_by_name(&self) -> Vec<(String, u64)> {
+        let books = self.books();
+        books.accounts.iter().skip(1).map(|of| (of.name.clone(), of.held)).collect()
+    }
+
+    /// Gives each of these names an account with a reserve, and takes the reserves of all others.
+    /// A name that is known keeps what it holds. What was taken before counts at once, so the
+    /// reserves are sure as soon as that has come back.
+    #[must_use]
+    pub fn divide(self: &Arc<Self>, names: &[&str]) -> Vec<Purse> {
+        let reserve = reserve_bytes(self.limit, names.len());
+        let mut books = self.books();
+        let accounts = &mut books.accounts;
+        accounts.iter_mut().for_each(|account| account.reserve = 0);
+        let purse = |name: &&str| {
+            let known = accounts.iter().skip(1).position(|account| account.name == *name);
+            let place = known.map_or(accounts.len(), |known| known + 1);
+            if known.is_none() {
+                accounts.push(Account { name: (*name).to_owned(), ..Account::default() });
+            }
+            if let Some(account) = accounts.get_mut(place) {
+                account.reserve = reserve;
+            }
+            Purse { budget: Arc::clone(self), place }
+        };
+        let purses = names.iter().map(purse).collect();
+        let reserved: u64 = accounts.iter().map(|account| account.reserve).sum();
+        books.shared_used = books.accounts.iter().map(|of| of.beyond(of.held)).sum();
+        books.shared = self.limit - reserved;
+        purses
+    }
+
+    /// What those without a name take from.
+    #[must_use]
+    pub fn purse(self: &Arc<Self>) -> Purse {
+        Purse { budget: Arc::clone(self), place: 0 }
+    }
+
+    /// Takes bytes for no account in particular, or nothing if there is no room for all of them.
     #[must_use]
     pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
-        self.add(bytes, self.limit).then(|| Permit { budget: Arc::clone(self), bytes })
+        self.purse().try_take(bytes)
     }
 
     /// Takes bytes; more than the limit only if nothing else is held. For shares of a budget, where
     /// one large request must not be refused for ever.
     #[must_use]
     pub fn try_take_or_idle(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
-        self.add(bytes, self.limit.max(bytes)).then(|| Permit { budget: Arc::clone(self), bytes })
+        self.purse().take(bytes, bytes.saturating_sub(self.limit))
+    }
+}
+
+/// The way to an account's bytes.
+#[derive(Clone, Debug)]
+pub struct Purse {
+    budget: Arc<Budget>,
+    place: usize,
+}
+
+impl Purse {
+    /// Takes bytes, or nothing if there is no room for all of them.
+    #[must_use]
+    pub fn try_take(&self, bytes: u64) -> Option<Permit> {
+        self.take(bytes, 0)
     }
 
-    fn add(&self, bytes: u64, limit: u64) -> bool {
-        self.used
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                used.checked_add(bytes).filter(|total| *total <= limit)
-            })
-            .is_ok()
+    fn take(&self, bytes: u64, excess: u64) -> Option<Permit> {
+        self.grow(bytes, excess).then(|| Permit { purse: self.clone(), bytes })
+    }
+
+    fn grow(&self, bytes: u64, excess: u64) -> bool {
+        self.budget.books().grow(self.place, bytes, self.budget.limit, excess)
+    }
+
+    /// The budget.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// The most that the account can hold while nobody else holds anything.
+    #[must_use]
+    pub fn part_bytes_max(&self) -> u64 {
+        let books = self.budget.books();
+        books.accounts.get(self.place).map_or(0, |account| account.reserve) + books.shared
+    }
+
+    /// Why the account last got nothing. Meaningful right after it did.
+    #[must_use]
+    pub fn lack(&self) -> Lack {
+        self.budget.books().accounts.get(self.place).map(|of| of.lack).unwrap_or_default()
     }
 }
 
@@ -56,7 +224,7 @@ impl Budget {
 #[derive(Debug)]
 #[must_use = "a permit gives its bytes back when it is dropped"]
 pub struct Permit {
-    budget: Arc<Budget>,
+    purse: Purse,
     bytes: u64,
 }
 
@@ -68,12 +236,12 @@ impl Permit {
     }
 
     /// Makes the permit hold `bytes`. Shrinking always succeeds; growing fails, and changes nothing,
-    /// if the budget has no room.
+    /// if there is no room.
     #[must_use]
     pub fn try_resize(&mut self, bytes: u64) -> bool {
         if bytes <= self.bytes {
-            self.budget.used.fetch_sub(self.bytes - bytes, Ordering::AcqRel);
-        } else if !self.budget.add(bytes - self.bytes, self.budget.limit) {
+            self.purse.budget.books().shrink(self.purse.place, self.bytes - bytes);
+        } else if !self.purse.grow(bytes - self.bytes, 0) {
             return false;
         }
         self.bytes = bytes;
@@ -83,7 +251,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.purse.budget.books().shrink(self.purse.place, self.bytes);
     }
 }
 
@@ -125,5 +293,109 @@ mod tests {
         let budget = Budget::new(100);
         let _held = budget.try_take(1).expect("room");
         assert!(budget.try_take(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn what_others_leave_is_the_largest_part() {
+        for (accounts, largest) in [(0, 800), (1, 800), (2, 700), (4, 650), (100, 602)] {
+            assert_eq!(largest_part_bytes(800, accounts), largest, "{accounts}");
+        }
+    }
+
+    #[test]
+    fn who_takes_all_it_can_leaves_the_others_their_reserves() {
+        let budget = Budget::new(800);
+        let [noisy, quiet] = budget.divide(&["noisy", "quiet"]).try_into().expect("two");
+        assert_eq!((noisy.part_bytes_max(), quiet.part_bytes_max()), (700, 700));
+        let most = noisy.try_take(700).expect("its part");
+        assert!(noisy.try_take(1).is_none());
+        assert_eq!(noisy.lack(), Lack::Own);
+        let reserve = quiet.try_take(100).expect("its reserve");
+        assert!(quiet.try_take(1).is_none());
+        assert_eq!(quiet.lack(), Lack::Whole);
+        assert_eq!(budget.used(), 800);
+        drop(most);
+        assert!(quiet.try_take(600).is_some());
+        drop(reserve);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn another_division_keeps_what_is_held() {
+        let budget = Budget::new(800);
+        let [a] = budget.divide(&["a"]).try_into().expect("one");
+        let mut held = a.try_take(800).expect("all of it");
+        let [a, b] = budget.divide(&["a", "b"]).try_into().expect("two");
+        assert!(b.try_take(1).is_none(), "what is not there yet is not given twice");
+        assert!(held.try_resize(700));
+        let reserve = b.try_take(100).expect("its reserve");
+        assert!(a.try_take(1).is_none());
+        let [c] = budget.divide(&["c"]).try_into().expect("one");
+        assert!(c.try_take(1).is_none());
+        drop((held, reserve));
+        assert!(c.try_take(800).is_some());
+        assert_eq!(budget.used(), 0);
+    }
+
+    proptest::proptest! {
+        /// Against books kept by adding up, whatever is taken, resized and dropped in which order.
+        #[test]
+        fn the_books_are_those_of_a_naive_clerk(
+            keys in 1usize..5,
+            steps in proptest::collection::vec((0usize..5, 0u64..500, 0u8..4), 0..200),
+        ) {
+            const LIMIT: u64 = 1_000;
+            let budget = Budget::new(LIMIT);
+            let names: Vec<String> = (0..keys).map(|key| key.to_string()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let purses = budget.divide(&names);
+            let reserve = if keys < 2 { 0 } else { LIMIT / (4 * keys as u64) };
+            let shared = LIMIT - reserve * keys as u64;
+            let mut permits: Vec<(usize, Permit)> = Vec::new();
+            for (choice, bytes, action) in steps {
+                let held = |permits: &[(usize, Permit)]| -> Vec<u64> {
+                    let of = |key| permits.iter().filter(move |(owner, _)| *owner == key);
+                    (0..keys).map(|key| of(key).map(|(_, permit)| permit.bytes()).sum()).collect()
+                };
+                let fits = |mut held: Vec<u64>, key: usize, more: u64| {
+                    held[key] += more;
+                    held.iter().map(|held| held.saturating_sub(reserve)).sum::<u64>() <= shared
+                };
+                let before = held(&permits);
+                match action {
+                    0 | 1 => {
+                        let key = choice % keys;
+                        let permit = purses[key].try_take(bytes);
+                        proptest::prop_assert_eq!(permit.is_some(), fits(before, key, bytes));
+                        permits.extend(permit.map(|permit| (key, permit)));
+                    }
+                    2 if !permits.is_empty() => {
+                        let place = choice % permits.len();
+                        let (key, permit) = &mut permits[place];
+                        let more = bytes.saturating_sub(permit.bytes());
+                        let expected = fits(before, *key, more);
+                        proptest::prop_assert_eq!(permit.try_resize(bytes), expected);
+                    }
+                    3 if !permits.is_empty() => {
+                        let _ = permits.swap_remove(choice % permits.len());
+                    }
+                    _ => {}
+                }
+                let after = held(&permits);
+                proptest::prop_assert_eq!(budget.used(), after.iter().sum::<u64>());
+                proptest::prop_assert!(budget.used() <= LIMIT);
+                let by_name: Vec<u64> = budget.used_by_name().iter().map(|(_, held)| *held).collect();
+                proptest::prop_assert_eq!(&by_name, &after);
+                for (key, purse) in purses.iter().enumerate() {
+                    let sure = reserve.saturating_sub(after[key]);
+                    proptest::prop_assert!(purse.try_take(sure).is_some(), "{} of {:?}", key, after);
+                }
+            }
+            drop(permits);
+            proptest::prop_assert_eq!(budget.used(), 0);
+            for purse in &purses {
+                proptest::prop_assert!(purse.try_take(LIMIT - reserve * (keys as u64 - 1)).is_some());
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge};
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::ack::{Acked, Load, Request};
+use super::ack::{Acked, Load, Parts, Request};
 use super::budget::{Budget, Permit};
 use crate::meters::{self, Meters};
 use crate::sample::{Batch, SampleRef};
@@ -28,6 +28,7 @@ struct Books {
     partial: Counter,
     refused: Counter,
     aged_out: Counter,
+    too_new: Counter,
     dropped: Counter,
     lost: Counter,
     dropped_log: Seldom,
@@ -59,11 +60,13 @@ pub struct Tally {
     pub refused: u64,
     /// Too old for the destination.
     pub aged_out: u64,
+    /// Too far ahead of the clock for the destination.
+    pub too_new: u64,
 }
 
 impl Tally {
     fn sum(&self) -> u64 {
-        self.delivered + self.partial + self.refused + self.aged_out
+        self.delivered + self.partial + self.refused + self.aged_out + self.too_new
     }
 }
 
@@ -128,7 +131,11 @@ impl Drop for Part {
         self.books.partial.increment(self.tally.partial);
         self.books.refused.increment(self.tally.refused);
         self.books.aged_out.increment(self.tally.aged_out);
+        self.books.too_new.increment(self.tally.too_new);
         self.books.in_flight.decrement(total as f64);
+        if lost == 0 {
+            self.load.part_delivered(self.destination, &self.books.destination);
+        }
         if !self.required {
             self.books.drop_samples(lost, "not delivered in time");
             return;
@@ -208,6 +215,7 @@ impl LanesBuilder {
             partial: outcome("partial"),
             refused: outcome("refused"),
             aged_out: outcome("aged_out"),
+            too_new: outcome("too_new"),
             dropped: outcome("dropped"),
             lost: outcome("lost"),
             dropped_log: Seldom::default(),
@@ -282,10 +290,17 @@ impl Lanes {
         permit: Permit,
         request: Request,
     ) -> Result<Acked, Full> {
-        let by_destination = std::mem::take(&mut batch.lanes);
+        let mut by_destination = std::mem::take(&mut batch.lanes);
+        if let Some(claim) = &request.claim {
+            for (outlet, lanes) in self.0.iter().zip(&mut by_destination) {
+                if claim.has_settled(&outlet.books.destination) {
+                    lanes.clear();
+                }
+            }
+        }
         let bytes = permit.bytes();
         let mut shares = Vec::with_capacity(self.0.len());
-        let mut required_parts = 0;
+        let mut count = Parts { required: 0, by_destination: Vec::with_capacity(self.0.len()) };
         for (outlet, lanes) in self.0.iter().zip(&by_destination) {
             let parts = lanes.iter().filter(|samples| !samples.is_empty()).count();
             let share = match (parts, outlet.required) {
@@ -298,14 +313,15 @@ impl Lanes {
                 if share.is_none() {
                     return Err(Full { destination: outlet.books.destination.clone() });
                 }
-                required_parts += parts;
+                count.required += parts;
             }
+            count.by_destination.push(parts);
             shares.push(share.map(Arc::new));
         }
         let isolation_max =
             self.0.iter().map(|outlet| outlet.isolation_max / request.batches.max(1));
         let isolation_max = isolation_max.collect();
-        let (load, acked) = Load::new(batch, permit, request, isolation_max, required_parts);
+        let (load, acked) = Load::new(batch, permit, request, isolation_max, count);
         let load = Arc::new(load);
         for (destination, ((outlet, lanes), share)) in
             self.0.iter().zip(by_destination).zip(shares).enumerate()

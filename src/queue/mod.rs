@@ -1,9 +1,12 @@
-//! THE WAIST: the byte budget, the lanes, the acknowledgement. It knows nothing but the samples.
+//! THE WAIST: the byte budget, the lanes, the acknowledgement, the memory of requests. It knows
+//! nothing but the samples.
 
 pub mod ack;
 pub mod budget;
 pub mod lanes;
+pub mod ledger;
 
 pub use ack::{Acked, Load, Request, Settled};
-pub use budget::{Budget, Permit};
+pub use budget::{Budget, Lack, Permit, Purse, largest_part_bytes};
 pub use lanes::{Full, Inbox, Lanes, LanesBuilder, Limits, Part, REQUEST_CHARGE_MIN, Tally};
+pub use ledger::{Claim, Content, Ending, Entry, Joined, Key, Ledger};

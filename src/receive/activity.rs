@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What a connection may be given.
@@ -22,12 +23,38 @@ pub(super) enum Patience {
     Slow,
 }
 
+/// How a connection rests that has no request in progress. The least is the first to go: before
+/// those that were of use come those that never were, and before others those that rest longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rest {
+    was_of_use: bool,
+    pub(super) since: Instant,
+}
+
+/// How a connection that is asked to leave does so.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// A request has come meanwhile.
+    NotNow,
+    /// A client may be about to use it again: it is told.
+    Politely,
+    /// It has never sent a request.
+    AtOnce,
+}
+
 /// What happens on a connection.
 #[derive(Debug)]
-pub(super) struct Activity(Mutex<State>);
+pub(super) struct Activity {
+    state: Mutex<State>,
+    leave: Notify,
+}
 
 #[derive(Debug)]
 struct State {
+    /// Requests whose headers have come.
+    begun: u64,
+    /// It is asked to leave.
+    unwanted: bool,
     /// Requests of which the answer or the body is not done.
     requests: usize,
     idle_since: Instant,
@@ -41,12 +68,19 @@ impl Activity {
     /// A new connection; it owes a request from the start.
     pub(super) fn new() -> Arc<Self> {
         let now = Instant::now();
-        let state = State { requests: 0, idle_since: now, heard: Some(now), multiplexed: false };
-        Arc::new(Self(Mutex::new(state)))
+        let state = State {
+            begun: 0,
+            unwanted: false,
+            requests: 0,
+            idle_since: now,
+            heard: Some(now),
+            multiplexed: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), leave: Notify::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard(&self) {
@@ -56,13 +90,44 @@ impl Activity {
         }
     }
 
-    /// A request's headers have come.
-    pub(super) fn begin(self: &Arc<Self>, multiplexed: bool) -> Arc<Busy> {
+    /// A request's headers have come. Also tells how many have by now.
+    pub(super) fn begin(self: &Arc<Self>, multiplexed: bool) -> (Arc<Busy>, u64) {
         let mut state = self.state();
+        state.begun = state.begun.saturating_add(1);
         state.requests += 1;
         state.heard = None;
         state.multiplexed |= multiplexed;
-        Arc::new(Busy(Arc::clone(self)))
+        (Arc::new(Busy(Arc::clone(self))), state.begun)
+    }
+
+    /// How it rests, unless it has a request in progress or is leaving already.
+    pub(super) fn rest(&self) -> Option<Rest> {
+        let state = self.state();
+        if state.requests > 0 || state.unwanted {
+            return None;
+        }
+        let heard = state.heard.filter(|_| !state.multiplexed);
+        Some(Rest { was_of_use: state.begun > 0, since: heard.unwrap_or(state.idle_since) })
+    }
+
+    /// Asks the connection to leave.
+    pub(super) fn ask_to_leave(&self) {
+        self.state().unwanted = true;
+        self.leave.notify_one();
+    }
+
+    /// Waits until the connection is asked to leave.
+    pub(super) async fn asked_to_leave(&self) -> Leave {
+        self.leave.notified().await;
+        let mut state = self.state();
+        match (state.requests, state.begun) {
+            (0, 0) => Leave::AtOnce,
+            (0, _) => Leave::Politely,
+            _ => {
+                state.unwanted = false;
+                Leave::NotNow
+            }
+        }
     }
 
     /// How long to wait for this connection.
@@ -207,7 +272,7 @@ mod tests {
         tokio::time::advance(HEADERS).await;
         assert_eq!(activity.patience(HEADERS, IDLE), Patience::Slow);
 
-        let busy = activity.begin(false);
+        let (busy, _) = activity.begin(false);
         tokio::time::advance(IDLE * 2).await;
         activity.heard();
         assert_eq!(activity.patience(HEADERS, IDLE), Patience::Until(Instant::now() + HEADERS));
@@ -220,5 +285,25 @@ mod tests {
         assert_eq!(activity.patience(HEADERS, IDLE), Patience::Until(Instant::now() + HEADERS));
         tokio::time::advance(HEADERS).await;
         assert_eq!(activity.patience(HEADERS, IDLE), Patience::Slow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_were_never_of_use_leave_first_and_none_in_the_middle_of_a_request() {
+        let (old, young, used) = (Activity::new(), Activity::new(), Activity::new());
+        let (busy, _) = used.begin(false);
+        tokio::time::advance(HEADERS).await;
+        let last = Activity::new();
+        drop(young.begin(false));
+        assert_eq!(used.rest(), None);
+        assert!(old.rest() < last.rest() && last.rest() < young.rest());
+
+        used.ask_to_leave();
+        assert_eq!(used.asked_to_leave().await, Leave::NotNow);
+        drop(busy);
+        assert!(used.rest() >= young.rest(), "it may be asked again");
+        used.ask_to_leave();
+        assert_eq!((used.rest(), used.asked_to_leave().await), (None, Leave::Politely));
+        old.ask_to_leave();
+        assert_eq!(old.asked_to_leave().await, Leave::AtOnce);
     }
 }

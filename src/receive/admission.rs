@@ -5,7 +5,7 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 
 use super::head::Encoding;
-use crate::queue::{Budget, Permit, REQUEST_CHARGE_MIN};
+use crate::queue::{Permit, REQUEST_CHARGE_MIN};
 use crate::units::format_bytes;
 
 /// What a packed body is taken to unpack to, by factor, until it is known.
@@ -15,12 +15,13 @@ const BATCH_PART: u64 = 4;
 /// What is set aside at first for a body of unknown length.
 const FIRST_CAPACITY: usize = 64 << 10;
 
-/// Bytes to charge for a body that claims to be this long.
+/// Bytes to charge for a body that claims to be this long, of the `part_bytes_max` that its sender
+/// may hold.
 pub(super) fn charge(
     claimed: Option<u64>,
     encoding: Encoding,
     body_bytes_max: u64,
-    budget: &Budget,
+    part_bytes_max: u64,
 ) -> u64 {
     let wire = claimed.unwrap_or(FIRST_CAPACITY as u64).min(body_bytes_max);
     let unpacked = match encoding {
@@ -28,8 +29,8 @@ pub(super) fn charge(
         Encoding::Gzip => wire.saturating_mul(EXPANSION).min(body_bytes_max),
     };
     let batch = wire.max(unpacked) / BATCH_PART;
-    // A body that the budget can just hold must not be refused for ever because of the margin.
-    let held = wire.saturating_add(unpacked).saturating_add(batch).min(budget.limit());
+    // A body that the part can just hold must not be refused for ever because of the margin.
+    let held = wire.saturating_add(unpacked).saturating_add(batch).min(part_bytes_max);
     held.max(REQUEST_CHARGE_MIN)
 }
 
@@ -89,13 +90,13 @@ pub(super) fn too_long(body_bytes_max: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Budget;
 
     #[test]
-    fn a_charge_is_never_below_the_least_nor_above_the_budget() {
-        let budget = Budget::new(1 << 20);
+    fn a_charge_is_never_below_the_least_nor_above_the_part() {
         for claimed in [None, Some(0), Some(1), Some(1 << 20), Some(u64::MAX)] {
             for encoding in [Encoding::Identity, Encoding::Gzip] {
-                let bytes = charge(claimed, encoding, 96 << 20, &budget);
+                let bytes = charge(claimed, encoding, 96 << 20, 1 << 20);
                 assert!((REQUEST_CHARGE_MIN..=1 << 20).contains(&bytes), "{claimed:?} {bytes}");
             }
         }

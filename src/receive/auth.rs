@@ -68,7 +68,7 @@ enum Text {
     File(SecretFile),
 }
 
-/// Who came in.
+/// Who came in, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pass<'a> {
     /// The key's name; none where no key is needed.
@@ -76,7 +76,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Keys {
-    /// Reads the keys of the configuration.
+    /// Reads the keys of the configuration, and divides the budget among them if they can be used.
     ///
     /// # Errors
     /// If a key cannot be read or can never match, or if there is none and that is not allowed.
@@ -120,24 +120,31 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// Lets a request in by its headers alone, or says 401 or 403.
-    pub(super) fn check(&self, head: &Head) -> Result<Pass<'_>, Answer> {
+    /// The keys' names, in the order of the configuration.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|key| key.name.as_str()).collect()
+    }
+
+    /// Lets a request in by its headers alone, or says 401 or 403. The place of its key, if keys are
+    /// asked for.
+    pub(super) fn check(&self, head: &Head) -> Result<Option<usize>, Answer> {
         if self.0.is_empty() {
-            return Ok(Pass { key: None });
+            return Ok(None);
         }
         let shown = Padded::new(head.access_key().unwrap_or_default());
         // No way out of this loop: each key costs the same, known or not.
         let fitting: Vec<bool> = self.0.iter().map(|key| key.is(&shown)).collect();
-        let known: Vec<&Key> =
-            self.0.iter().zip(fitting).filter_map(|(key, fits)| fits.then_some(key)).collect();
+        let known: Vec<_> =
+            self.0.iter().enumerate().zip(fitting).filter(|(_, fits)| *fits).collect();
         if known.is_empty() {
             return Err(Answer::Unknown);
         }
         // Two keys may have one text and different sources.
         let arn = head.source_arn();
-        let key = known.into_iter().find(|key| key.allows(arn)).ok_or(Answer::Forbidden)?;
+        let allowed = known.into_iter().find(|((_, key), _)| key.allows(arn));
+        let ((place, key), _) = allowed.ok_or(Answer::Forbidden)?;
         key.last_used.set(now_ms() as f64 / 1000.0);
-        Ok(Pass { key: Some(&key.name) })
+        Ok(Some(place))
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
+use tracing::error;
 
 use super::reply::now_ms;
 use super::skips::Skips;
 use crate::decode::{Format, Reason};
+use crate::map::{LimitKind, Limited};
 use crate::meters::{self, Meters, Weighted};
 use crate::sample::Freshness;
+use crate::seldom::Seldom;
 
 /// Delivery streams with a gauge of their own.
 const STREAMS_MAX: usize = 1_000;
@@ -26,6 +29,9 @@ const CODES: [&str; 7] = ["200", "400", "401", "403", "405", "500", "503"];
 pub(super) struct Books {
     meters: Meters,
     requests: [Counter; CODES.len()],
+    pub(super) joined: Counter,
+    pub(super) remembered: Counter,
+    pub(super) resumed: Counter,
     duration: Histogram,
     wire_bytes: Histogram,
     body_bytes: Histogram,
@@ -36,6 +42,7 @@ pub(super) struct Books {
     hits: Counter,
     misses: Counter,
     evictions: Counter,
+    limited: [(Counter, Seldom); LimitKind::ALL.len()],
     streams: Bounded<Gauge>,
     ages: Bounded<Arc<Weighted>>,
 }
@@ -53,12 +60,17 @@ pub(super) struct Yield {
     pub(super) conflicts: Vec<(&'static str, u64)>,
     /// By destination.
     pub(super) superseded: Vec<u64>,
+    pub(super) limited: Limited,
 }
 
 impl Books {
     pub(super) fn new(meters: &Meters) -> Self {
         let skipped = |reason: Reason| meters.counter(&meters::RECORDS_SKIPPED, &[reason.name()]);
+        let repeated = |outcome| meters.counter(&meters::FIREHOSE_REQUESTS_REPEATED, &[outcome]);
         Self {
+            joined: repeated("joined"),
+            remembered: repeated("settled"),
+            resumed: repeated("resumed"),
             requests: CODES.map(|code| meters.counter(&meters::FIREHOSE_REQUESTS, &[code])),
             duration: meters.histogram(&meters::FIREHOSE_REQUEST_DURATION, &[]),
             wire_bytes: meters.histogram(&meters::FIREHOSE_REQUEST_WIRE, &[]),
@@ -71,6 +83,10 @@ impl Books {
             hits: meters.counter(&meters::SERIES_CACHE_HITS, &[]),
             misses: meters.counter(&meters::SERIES_CACHE_MISSES, &[]),
             evictions: meters.counter(&meters::SERIES_CACHE_EVICTIONS, &[]),
+            limited: LimitKind::ALL.map(|kind| {
+                let counter = meters.counter(&meters::SERIES_LIMITED, &[kind.name()]);
+                (counter, Seldom::default())
+            }),
             streams: Bounded::new(STREAMS_MAX),
             ages: Bounded::new(NAMESPACES_MAX),
             meters: meters.clone(),
@@ -111,6 +127,25 @@ impl Books {
         self.evictions.increment(numbers.evictions);
         for (conflict, times) in &numbers.conflicts {
             self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
+        }
+        self.limited(&numbers.limited);
+    }
+
+    fn limited(&self, limited: &Limited) {
+        let kinds = LimitKind::ALL.into_iter().zip(&self.limited);
+        for ((kind, (counter, seldom)), (samples, namespace)) in
+            kinds.zip(limited.samples.iter().zip(&limited.namespaces))
+        {
+            counter.increment(*samples);
+            if let Some(namespace) = namespace.as_deref()
+                && let Some(unsaid) = seldom.due()
+            {
+                let limit = kind.name();
+                error!(
+                    limit,
+                    namespace, samples, unsaid, "samples of series beyond the limit left out"
+                );
+            }
         }
     }
 

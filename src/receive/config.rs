@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::queue;
 use crate::secret::Secret;
 
 /// Where an access key's text comes from.
@@ -34,6 +35,64 @@ pub struct AccessKey {
     pub accounts: Vec<String>,
 }
 
+/// What is asked of clients' certificates, by the names that Go and Prometheus have for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum ClientAuth {
+    /// None is asked for.
+    #[default]
+    NoClientCert,
+    /// One is asked for; whoever has none comes in as well, and any will do.
+    RequestClientCert,
+    /// Any will do, but there must be one.
+    RequireAnyClientCert,
+    /// One that is shown must come from an authority of `client_ca_file`.
+    VerifyClientCertIfGiven,
+    /// There must be one, from an authority of `client_ca_file`.
+    RequireAndVerifyClientCert,
+}
+
+impl ClientAuth {
+    /// Whether certificates are held against authorities.
+    #[must_use]
+    pub fn verifies(self) -> bool {
+        matches!(self, Self::VerifyClientCertIfGiven | Self::RequireAndVerifyClientCert)
+    }
+
+    /// Whether a client without a certificate is turned away.
+    #[must_use]
+    pub fn is_mandatory(self) -> bool {
+        matches!(self, Self::RequireAnyClientCert | Self::RequireAndVerifyClientCert)
+    }
+}
+
+/// A version of TLS, by the names that Prometheus has for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "TLS12")]
+    Tls12,
+    /// TLS 1.3.
+    #[serde(rename = "TLS13")]
+    Tls13,
+}
+
+/// TLS on the ingest listener. The files are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsConfig {
+    /// PEM file of the certificate and those between it and its authority.
+    pub cert_file: PathBuf,
+    /// PEM file of its key.
+    pub key_file: PathBuf,
+    /// PEM file of the authorities of clients' certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<PathBuf>,
+    /// What is asked of clients.
+    pub client_auth_type: ClientAuth,
+    /// The least version that is spoken.
+    pub min_version: TlsVersion,
+}
+
 /// What to do with a request of which something could not be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +102,12 @@ pub enum OnUndecodable {
     Skip,
     /// Deliver the rest, then answer 400, so that Firehose's S3 bucket keeps the batch.
     Reject,
+}
+
+/// The most of a budget that the requests of one of so many access keys may hold, in bytes.
+#[must_use]
+pub fn key_part_bytes_max(budget: u64, keys: usize) -> u64 {
+    queue::largest_part_bytes(budget, keys)
 }
 
 /// The `server` section.
@@ -70,8 +135,13 @@ pub struct Config {
     /// Hard limit of a body, on the wire and unpacked; above it the answer is 400.
     #[serde(serialize_with = "crate::units::show_bytes")]
     pub max_body_size: u64,
-    /// Open connections; further ones wait in the kernel's queue.
+    /// TLS; in clear text if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_config: Option<TlsConfig>,
+    /// Open connections. A further one takes the place of one that rests, or waits.
     pub max_connections: usize,
+    /// After that many requests a connection is closed; 0 for no limit.
+    pub max_requests_per_connection: u32,
     /// Bytes of a request's header block.
     #[serde(serialize_with = "crate::units::show_bytes")]
     pub max_header_size: u64,

@@ -12,6 +12,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::account::Account;
 use super::admission::{self, Unread};
 use super::auth::Pass;
 use super::books::Books;
@@ -20,13 +21,13 @@ use super::head::{Head, request_id, waits_for_continue};
 use super::health::Health;
 use super::panics::{self, Panicked};
 use super::reply::Answer;
-use super::rules::{Admitted, Rules, TurnedAway, no_room};
+use super::rules::{Admitted, Rules, TurnedAway};
 use super::skips::{SkipLog, Skips};
-use super::unread::{self, Bounds};
+use super::unread::{Bounds, Discards};
 use super::worker::{Decoded, Job, Terms, Undecoded, Workers};
 use crate::map::Mapper;
 use crate::meters::Meters;
-use crate::queue::{self, Acked, Budget, Settled};
+use crate::queue::{self, Acked, Claim, Ledger, Settled};
 use crate::seldom::Seldom;
 use crate::tasks::Tasks;
 use crate::units::format_duration;
@@ -38,24 +39,26 @@ pub(super) const SHUTTING_DOWN: &str = "shutting down";
 pub struct Door {
     /// What new requests are treated by. One that has begun keeps its own to its end.
     rules: RwLock<Arc<Rules>>,
-    pub(super) budget: Arc<Budget>,
+    pub(super) ledger: Arc<Ledger>,
+    discards: Arc<Discards>,
     workers: Arc<Workers>,
-    books: Books,
+    pub(super) books: Books,
     skip_log: SkipLog,
     refusal_log: [Seldom; 3],
     health: Arc<Health>,
     in_flight: AtomicUsize,
-    given_up: CancellationToken,
+    pub(super) given_up: CancellationToken,
     tasks: Tasks,
 }
 
 impl Door {
     /// A door that treats requests by these rules, until it is told others.
     #[must_use]
-    pub fn new(rules: Rules, budget: Arc<Budget>, meters: &Meters, tasks: Tasks) -> Arc<Self> {
+    pub fn new(rules: Rules, meters: &Meters, tasks: Tasks) -> Arc<Self> {
         Arc::new(Self {
             rules: RwLock::new(Arc::new(rules)),
-            budget,
+            ledger: Ledger::new(meters),
+            discards: Discards::new(),
             workers: Workers::new(),
             books: Books::new(meters),
             skip_log: SkipLog::default(),
@@ -159,8 +162,8 @@ impl Door {
         pass: &mut Pass<'a>,
     ) -> Answer {
         let deadline = started + rules.request_deadline;
-        let admitted = rules.admit(head, pass, &self.budget, self.given_up.is_cancelled());
-        let Admitted { encoding, claimed, labels, mut permit } = match admitted {
+        let admitted = rules.admit(head, pass, self.given_up.is_cancelled());
+        let Admitted { encoding, claimed, labels, mut permit, account } = match admitted {
             Ok(admitted) => admitted,
             Err(TurnedAway(answer, bounds)) => {
                 // A client that waits for `100 Continue` sends nothing that could be in the way.
@@ -184,7 +187,7 @@ impl Door {
                     Unread::TooLong => {
                         Answer::Unreadable(admission::too_long(rules.body_bytes_max))
                     }
-                    Unread::NoRoom => self.no_room(),
+                    Unread::NoRoom => account.no_room(),
                     Unread::Broken(why) => {
                         return Answer::Unreadable(format!("the body broke off: {why}"));
                     }
@@ -200,15 +203,17 @@ impl Door {
         drop(body);
         self.books.read(wire.len());
 
-        let terms = Arc::new(Terms { request_id: head.request_id.clone(), labels, deadline });
-        let (body_bytes_max, batch_bytes_max) = (rules.body_bytes_max, self.budget.limit() / 4);
+        let (request_id, ledger) = (head.request_id.clone(), Arc::clone(&self.ledger));
+        let terms = Arc::new(Terms { request_id, labels, deadline, ledger });
+        let (body_bytes_max, batch_bytes_max) =
+            (rules.body_bytes_max, account.part_bytes_max() / 4);
         let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
         let answer = match self.decode(rules, job, &terms, claimed).await {
-            Ok(Ok(decoded)) => self.deliver(rules, decoded, head, deadline, 1).await,
+            Ok(Ok(decoded)) => self.take_whole(rules, decoded, &terms, head).await,
             Ok(Err(Undecoded::TooMuch(opened))) => {
-                self.take_in_slices(rules, opened, &terms, head).await
+                self.take_in_slices(rules, account, opened, &terms, head).await
             }
-            Ok(Err(undecoded)) => Err(self.undecoded(rules, undecoded)),
+            Ok(Err(undecoded)) => Err(Self::undecoded(rules, account, undecoded)),
             Err(answer) => Err(answer),
         };
         let skips = match answer {
@@ -222,22 +227,27 @@ impl Door {
         Answer::Done
     }
 
-    /// Hands samples to the lanes and waits until they are settled. Returns what was skipped.
+    /// Counts what was decoded. Returns what was skipped.
+    pub(super) fn count(&self, decoded: &mut Decoded, head: &Head) -> Skips {
+        self.books.decoded(&decoded.numbers, &decoded.skips);
+        self.skip_log.write(&decoded.skips, head);
+        std::mem::take(&mut decoded.skips)
+    }
+
+    /// Hands samples to the lanes and waits until they are settled.
     pub(super) async fn deliver(
         &self,
         rules: &Rules,
         decoded: Decoded,
-        head: &Head,
-        deadline: Instant,
+        claim: Claim,
+        terms: &Terms,
         batches: u32,
-    ) -> Result<Skips, Answer> {
-        let Decoded { mut batch, permit, skips, numbers } = decoded;
-        self.books.decoded(&numbers, &skips);
+    ) -> Result<(), Answer> {
+        let Decoded { mut batch, permit, numbers, .. } = decoded;
         rules.count_superseded(&numbers.superseded);
-        self.skip_log.write(&skips, head);
         let freshness = std::mem::take(&mut batch.freshness);
-        let id = head.request_id.clone();
-        let request = queue::Request { id, deadline, batches };
+        let (id, deadline) = (terms.request_id.clone(), terms.deadline);
+        let request = queue::Request { id, deadline, batches, claim: Some(claim) };
         let acked = rules
             .lanes
             .submit(batch, permit, request)
@@ -247,7 +257,7 @@ impl Door {
             other => return Err(other),
         }
         self.books.delivered(&freshness);
-        Ok(skips)
+        Ok(())
     }
 
     /// Decodes at once what is small, and the rest where it holds up nobody.
@@ -297,10 +307,10 @@ impl Door {
     }
 
     /// The answer to a body that came to nothing.
-    pub(super) fn undecoded(&self, rules: &Rules, undecoded: Undecoded) -> Answer {
+    pub(super) fn undecoded(rules: &Rules, account: &Account, undecoded: Undecoded) -> Answer {
         match undecoded {
             Undecoded::Unreadable(why) => Answer::Unreadable(why),
-            Undecoded::NoRoom | Undecoded::TooMuch(_) => self.no_room(),
+            Undecoded::NoRoom | Undecoded::TooMuch(_) => account.no_room(),
             Undecoded::Late => rules.late("while it was decoded", None),
         }
     }
@@ -319,11 +329,7 @@ impl Door {
     }
 
     fn discard(&self, body: Body, bounds: Bounds) {
-        unread::discard(body, bounds, &self.tasks, self.given_up.clone());
-    }
-
-    pub(super) fn no_room(&self) -> Answer {
-        no_room(&self.budget)
+        self.discards.discard(body, bounds, &self.tasks, self.given_up.clone());
     }
 
     fn panicked(&self, panicked: &Panicked) -> Answer {

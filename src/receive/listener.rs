@@ -1,34 +1,26 @@
-//! Connections: how many, how large and slow their headers may be, how long they idle, and how they
-//! end. HTTP/1.1 with keep-alive and HTTP/2 in clear text, told apart by their first bytes.
+//! Listeners: how many connections they take, and what each of them is held to.
 
-use std::convert::Infallible;
-use std::num::NonZero;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Version};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
-use metrics::Gauge;
+use metrics::{Counter, Gauge};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
-use super::activity::{Activity, BusyBody, Heard, Patience};
 use super::config::Config;
+use super::connection::Service;
+use super::places::Places;
+use super::tls::Tls;
 use crate::meters::{self, Meters};
+use crate::seldom::Seldom;
 use crate::tasks::Tasks;
 
 /// How long to wait after `accept` has failed, as it does when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that has been told to end may take to do so once it is idle.
-const GOODBYE: Duration = Duration::from_secs(5);
 /// Streams at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 /// Unread bytes that all HTTP/2 connections together may make the gateway hold.
@@ -46,7 +38,7 @@ const HEADERS_MAX: usize = 128;
 /// What the connections of a listener are held to.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Open at once; further ones wait in the kernel's queue.
+    /// Open at once. A further one takes the place of one that rests, or waits.
     pub max_connections: usize,
     /// Bytes of a header block at which the connection is cut. Well above what the door itself
     /// accepts, since only the door answers in contract shape.
@@ -56,12 +48,21 @@ pub struct Limits {
     pub read_header_timeout: Duration,
     /// Time between requests.
     pub idle_timeout: Duration,
+    /// Requests after which a connection is closed; 0 for no limit.
+    pub max_requests: u32,
+    /// What they speak TLS with; clear text if there is none.
+    pub tls: Option<Arc<Tls>>,
     /// Shows how many are open.
     pub open: Gauge,
+    /// Handshakes that came to nothing.
+    pub handshake_failures: Counter,
+    /// Keeps their log lines few.
+    pub handshake_log: Arc<Seldom>,
 }
 
 impl Limits {
-    /// The limits that the configuration states, counted under the listener's name.
+    /// The limits that the configuration states, counted under the listener's name. In clear text:
+    /// `tls` is set by whoever has read the files.
     #[must_use]
     pub fn new(config: &Config, meters: &Meters, listener: &str) -> Self {
         let header_bytes = usize::try_from(config.max_header_size).unwrap_or(usize::MAX);
@@ -70,7 +71,11 @@ impl Limits {
             max_header_bytes: header_bytes.saturating_add(HEADERS_SLACK_BYTES),
             read_header_timeout: config.read_header_timeout,
             idle_timeout: config.idle_timeout,
+            max_requests: config.max_requests_per_connection,
+            tls: None,
             open: meters.gauge(&meters::CONNECTIONS, &[listener]),
+            handshake_failures: meters.counter(&meters::TLS_HANDSHAKE_FAILURES, &[]),
+            handshake_log: Arc::default(),
         }
     }
 
@@ -86,13 +91,9 @@ impl Limits {
         }
     }
 
-    fn connections(&self) -> usize {
-        self.max_connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
-    }
-
     fn builder(&self, tasks: &Tasks) -> auto::Builder<Executor> {
         let header_bytes = self.max_header_bytes.clamp(HTTP1_BUFFER_MIN, 1 << 30);
-        let window = (WINDOWS_BYTES / self.connections()).clamp(64 << 10, 1 << 20);
+        let window = (WINDOWS_BYTES / self.max_connections.max(1)).clamp(64 << 10, 1 << 20);
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         let mut builder = auto::Builder::new(Executor(tasks.clone()));
         builder
@@ -113,39 +114,38 @@ impl Limits {
 }
 
 /// Serves until `stop`: then the port is closed, requests in progress are answered and their
-/// connections closed. Returns when the last connection is.
+/// connections closed. Returns when the last connection is. What `limits` holds when a connection is
+/// accepted is what it is held to, so that they can be replaced while it serves.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
-    limits: Limits,
+    limits: watch::Receiver<Limits>,
     tasks: &Tasks,
     stop: CancellationToken,
 ) {
-    let connections = limits.connections();
-    let places = Arc::new(Semaphore::new(connections));
-    let builder = Arc::new(limits.builder(tasks));
+    let places = Arc::new(Places::default());
     loop {
-        // The place comes first: who has none waits in the kernel and costs nothing here.
+        // One connection at most waits here for a place; the others do in the kernel and cost nothing.
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((place, accept(&listener).await))
+            let stream = accept(&listener).await;
+            let limits = limits.borrow().clone();
+            let place = places.take(limits.max_connections, &limits.open).await;
+            (stream, limits, place)
         };
-        let (place, stream) = tokio::select! {
+        let (stream, limits, place) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            next = next => match next { Some(next) => next, None => break },
+            next = next => next,
         };
-        let place = Place::new(place, limits.open.clone());
-        let (builder, app) = (Arc::clone(&builder), app.clone());
-        let (limits, stop) = (limits.clone(), stop.clone());
+        let (app, builder, stop) = (app.clone(), limits.builder(tasks), stop.clone());
         tasks.spawn(async move {
-            connection(stream, &builder, app, &limits, &stop).await;
+            let (limits, activity, stop) = (&limits, &place.activity, &stop);
+            Service { app, builder, limits, activity, stop }.run(stream).await;
             drop(place);
         });
     }
     drop(listener);
-    let all = NonZero::new(u32::try_from(connections).unwrap_or(u32::MAX));
-    let _ = places.acquire_many(all.map_or(1, NonZero::get)).await;
+    places.empty().await;
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -160,87 +160,9 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// The life of a connection.
-async fn connection(
-    stream: TcpStream,
-    builder: &auto::Builder<Executor>,
-    app: Router,
-    limits: &Limits,
-    stop: &CancellationToken,
-) {
-    // Answers are small and awaited.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let activity = Activity::new();
-    let service = service_fn(|request: Request<Incoming>| {
-        let busy = activity.begin(request.version() == Version::HTTP_2);
-        let body_busy = Arc::clone(&busy);
-        let request = request.map(|body| axum::body::Body::from(BusyBody::new(body, body_busy)));
-        let answer = app.clone().oneshot(request);
-        async move {
-            let answer = answer.await;
-            drop(busy);
-            answer.map_err(|never: Infallible| never)
-        }
-    });
-    let io = TokioIo::new(Heard { stream, activity: Arc::clone(&activity) });
-    let mut served = pin!(builder.serve_connection(io, service));
-    let mut ending = false;
-    let mut look_at = Instant::now() + limits.read_header_timeout;
-    loop {
-        tokio::select! {
-            outcome = served.as_mut() => {
-                if let Err(error) = outcome {
-                    tracing::debug!(error = &*error, "connection ended");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !ending => {
-                ending = true;
-                served.as_mut().graceful_shutdown();
-            }
-            () = tokio::time::sleep_until(look_at) => {
-                let idle_time = if ending { GOODBYE } else { limits.idle_timeout };
-                match activity.patience(limits.read_header_timeout, idle_time) {
-                    Patience::Until(then) => look_at = then,
-                    Patience::Idle if !ending => {
-                        ending = true;
-                        served.as_mut().graceful_shutdown();
-                        look_at = Instant::now() + GOODBYE;
-                    }
-                    Patience::Idle | Patience::Slow => {
-                        tracing::debug!("connection cut: its headers take too long");
-                        return;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A connection's place among those that are open.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    open: Gauge,
-}
-
-impl Place {
-    fn new(permit: OwnedSemaphorePermit, open: Gauge) -> Self {
-        open.increment(1.0);
-        Self { _permit: permit, open }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.open.decrement(1.0);
-    }
-}
-
 /// Starts the tasks of HTTP/2 streams where all tasks are started.
 #[derive(Clone, Debug)]
-struct Executor(Tasks);
+pub(super) struct Executor(Tasks);
 
 impl<F> hyper::rt::Executor<F> for Executor
 where

@@ -5,11 +5,13 @@ pub mod http;
 mod rules;
 mod head;
 mod auth;
+mod account;
 mod attributes;
 mod admission;
 mod unread;
 mod unpack;
 mod worker;
+mod again;
 mod slices;
 mod skips;
 mod reply;
@@ -17,11 +19,19 @@ mod health;
 mod books;
 mod panics;
 pub mod listener;
+mod connection;
+mod places;
 mod activity;
+pub mod tls;
+mod any_certificate;
 
 pub use auth::{KeyFault, Keys};
-pub use config::{AccessKey, Config, KeySource, OnUndecodable};
+pub use config::{
+    AccessKey, ClientAuth, Config, KeySource, OnUndecodable, TlsConfig, TlsVersion,
+    key_part_bytes_max,
+};
 pub use health::{Health, health_routes};
 pub use http::Door;
 pub use listener::{Limits, serve};
 pub use rules::Rules;
+pub use tls::{Tls, TlsFault};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::Counter;
 
+use super::account::Account;
 use super::admission;
 use super::attributes;
 use super::auth::{Keys, Pass};
@@ -23,6 +24,10 @@ use crate::units::{format_bytes, format_duration};
 pub struct Rules {
     pub(super) path: String,
     keys: Keys,
+    /// Of each key.
+    accounts: Vec<Account>,
+    /// Theirs who need no key.
+    anyone: Account,
     common_attributes: Vec<String>,
     pub(super) on_undecodable: OnUndecodable,
     pub(super) request_deadline: Duration,
@@ -36,31 +41,35 @@ pub struct Rules {
 }
 
 /// What the headers of a request gave it.
-pub(super) struct Admitted {
+pub(super) struct Admitted<'a> {
     pub(super) encoding: Encoding,
     pub(super) claimed: Option<u64>,
     pub(super) labels: Vec<(String, String)>,
     pub(super) permit: Permit,
+    pub(super) account: &'a Account,
 }
 
 /// A request whose body is not wanted: the answer, and how much of the body is read nevertheless.
 pub(super) struct TurnedAway(pub(super) Answer, pub(super) Bounds);
 
 impl Rules {
-    /// Puts the rules together. The mapper's outlets and the lanes are those of the same
-    /// destinations, in the same order.
+    /// Puts the rules together, and divides the budget among the keys. The mapper's outlets and the
+    /// lanes are those of the same destinations, in the same order.
     #[must_use]
     pub fn new(
         config: &Config,
         keys: Keys,
         mapper: Arc<Mapper>,
         lanes: Lanes,
+        budget: &Arc<Budget>,
         meters: &Meters,
     ) -> Self {
         let superseded =
             lanes.destinations().map(|name| meters.counter(&meters::SAMPLES_SUPERSEDED, &[name]));
         Self {
             path: config.path.clone(),
+            accounts: Account::of_each(&keys.names(), budget, meters),
+            anyone: Account::of_anyone(budget, meters),
             keys,
             common_attributes: config.common_attributes.clone(),
             on_undecodable: config.on_undecodable,
@@ -79,10 +88,11 @@ impl Rules {
         &'a self,
         head: &Head,
         pass: &mut Pass<'a>,
-        budget: &Arc<Budget>,
         is_shutting_down: bool,
-    ) -> Result<Admitted, TurnedAway> {
-        *pass = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
+    ) -> Result<Admitted<'a>, TurnedAway> {
+        let place = self.keys.check(head).map_err(|no| TurnedAway(no, Bounds::STRANGER))?;
+        let account = place.and_then(|place| self.accounts.get(place)).unwrap_or(&self.anyone);
+        *pass = Pass { key: Some(&account.name) };
         let turn_away = |answer| TurnedAway(answer, Bounds::known(self.body_bytes_max));
         let unreadable = |why| turn_away(Answer::Unreadable(why));
         if head.bytes() > self.header_bytes_max {
@@ -104,9 +114,10 @@ impl Rules {
         if claimed.is_some_and(|claimed| claimed > self.body_bytes_max) {
             return Err(unreadable(admission::too_long(self.body_bytes_max)));
         }
-        let charge = admission::charge(claimed, encoding, self.body_bytes_max, budget);
-        let permit = budget.try_take(charge).ok_or_else(|| turn_away(no_room(budget)))?;
-        Ok(Admitted { encoding, claimed, labels, permit })
+        let part = account.part_bytes_max();
+        let charge = admission::charge(claimed, encoding, self.body_bytes_max, part);
+        let permit = account.take(charge).map_err(turn_away)?;
+        Ok(Admitted { encoding, claimed, labels, permit, account })
     }
 
     /// The answer to a request whose time is up.
@@ -123,10 +134,4 @@ impl Rules {
             counter.increment(*samples);
         }
     }
-}
-
-/// The answer to a request that the budget has no room for.
-pub(super) fn no_room(budget: &Budget) -> Answer {
-    let limit = format_bytes(budget.limit());
-    Answer::Full(format!("the budget of {limit} is used up"))
 }

@@ -1,51 +1,108 @@
-//! A legal body whose samples the budget cannot hold at once: its metrics are taken in slices, each
+//! A legal body whose samples its sender's part of the budget cannot hold at once: its metrics are taken in slices, each
 //! delivered before the next is decoded. It costs decoding the body as often as there are slices,
 //! and lets a small gateway take the largest batch that Firehose may send.
 
 use std::sync::Arc;
 
+use super::account::Account;
+use super::again::Turn;
 use super::head::Head;
 use super::http::Door;
 use super::reply::Answer;
 use super::rules::Rules;
 use super::skips::Skips;
-use super::worker::{Opened, Terms};
+use super::worker::{Decoded, Opened, Terms};
 use crate::map::Slice;
-use crate::queue::REQUEST_CHARGE_MIN;
+use crate::queue::{REQUEST_CHARGE_MIN, Settled};
 
 /// Slices of a body. Its samples take at most about four times the body's own bytes, and the body is
-/// at most three quarters of the budget, so an eighth of them always finds room beside it.
+/// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so an eighth of them always finds room beside it.
 const SLICES: u32 = 8;
 
 impl Door {
-    /// Decodes and delivers a body slice by slice. Returns what was skipped.
+    /// Decodes and delivers a body slice by slice, if that has not been done yet. Returns what was
+    /// skipped.
     pub(super) async fn take_in_slices(
         &self,
         rules: &Arc<Rules>,
+        account: &Account,
         opened: Opened,
         terms: &Arc<Terms>,
         head: &Head,
     ) -> Result<Skips, Answer> {
         let opened = Arc::new(opened);
-        let mut all_skips = Skips::default();
-        for index in 0..SLICES {
-            let permit = self.budget.try_take(REQUEST_CHARGE_MIN).ok_or_else(|| self.no_room())?;
-            let (body, own) = (Arc::clone(&opened), Arc::clone(terms));
-            let slice = Slice { index, of: SLICES };
-            let work = self.on_worker(rules, terms.deadline, move |workers, mapper| {
-                workers.run_slice(&body, slice, &own, permit, mapper)
-            });
-            let mut decoded = work.await?.map_err(|undecoded| self.undecoded(rules, undecoded))?;
-            if index > 0 {
-                // Records and what is wrong with them are counted once.
-                decoded.skips = Skips::default();
-                (decoded.numbers.records, decoded.numbers.body_bytes) = (0, None);
+        let mut first = self.slice(rules, account, &opened, terms, 0).await?;
+        let skips = self.count(&mut first, head);
+        let turn = self.turn(rules, first.key, terms, (opened, first)).await?;
+        let Turn::Mine(mut claim, (opened, first)) = turn else { return Ok(skips) };
+        // This claim is the handler's: if the client hangs up, no further slice is taken, and the
+        // retry goes on with the slice that is on its way.
+        let delivered = self.deliver_slices(rules, account, opened, first, terms, head).await;
+        claim.answered(match &delivered {
+            Ok(()) => Settled::Delivered,
+            Err(answer) => {
+                Settled::Lost { reason: answer.message().unwrap_or_default().into_owned() }
             }
-            let skips = self.deliver(rules, decoded, head, terms.deadline, SLICES).await?;
-            if index == 0 {
-                all_skips = skips;
+        });
+        delivered.map(|()| skips)
+    }
+
+    /// Delivers the slices that have not been delivered yet. They are known to the ledger one by
+    /// one, so that a retry begins where the request before it ended.
+    async fn deliver_slices(
+        &self,
+        rules: &Arc<Rules>,
+        account: &Account,
+        opened: Arc<Opened>,
+        first: Decoded,
+        terms: &Arc<Terms>,
+        head: &Head,
+    ) -> Result<(), Answer> {
+        let mut first = Some(first);
+        let mut resumes = false;
+        for index in 0..SLICES {
+            let decoded = match first.take() {
+                Some(first) => first,
+                None => {
+                    let mut decoded = self.slice(rules, account, &opened, terms, index).await?;
+                    // Records and what is wrong with them are counted once.
+                    decoded.skips = Skips::default();
+                    (decoded.numbers.records, decoded.numbers.body_bytes) = (0, None);
+                    self.count(&mut decoded, head);
+                    decoded
+                }
+            };
+            let key = self.ledger.slice_key(decoded.key, index, rules.mapper.slicing());
+            let turn = self.turn_of(rules, key, terms.deadline, decoded, |_| {}).await?;
+            let again = match &turn {
+                Turn::Mine(claim, _) => claim.resumes(),
+                Turn::Over => true,
+            };
+            if again && !resumes {
+                resumes = true;
+                self.resumed(terms);
+            }
+            if let Turn::Mine(claim, decoded) = turn {
+                self.deliver(rules, decoded, claim, terms, SLICES).await?;
             }
         }
-        Ok(all_skips)
+        Ok(())
+    }
+
+    async fn slice(
+        &self,
+        rules: &Arc<Rules>,
+        account: &Account,
+        opened: &Arc<Opened>,
+        terms: &Arc<Terms>,
+        index: u32,
+    ) -> Result<Decoded, Answer> {
+        let permit = account.take(REQUEST_CHARGE_MIN)?;
+        let (body, own) = (Arc::clone(opened), Arc::clone(terms));
+        let slice = Slice { index, of: SLICES };
+        let work = self.on_worker(rules, terms.deadline, move |workers, mapper| {
+            workers.run_slice(&body, slice, &own, permit, mapper)
+        });
+        work.await?.map_err(|undecoded| Self::undecoded(rules, account, undecoded))
     }
 }

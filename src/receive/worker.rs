@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use super::admission::{cover, too_long};
 use super::books::Yield;
 use super::head::Encoding;
-use super::reply::echoed;
+use super::reply::{echoed, now_ms};
 use super::skips::Skips;
 use super::unpack::{self, Packed};
 use crate::decode::envelope::{self, Data};
 use crate::decode::{self, Reading, Reason, Visit};
 use crate::map::{Mapper, Mapping, Slice};
-use crate::queue::{Permit, REQUEST_CHARGE_MIN};
+use crate::queue::{Key, Ledger, Permit, REQUEST_CHARGE_MIN};
 use crate::sample::Batch;
 
 /// Bodies up to this length are decoded where they were read: handing them over would cost more.
@@ -41,6 +41,8 @@ pub(super) struct Terms {
     pub(super) request_id: String,
     pub(super) labels: Vec<(String, String)>,
     pub(super) deadline: Instant,
+    /// Makes the key that the request is known by.
+    pub(super) ledger: Arc<Ledger>,
 }
 
 /// An unpacked body, and the bytes that it is charged.
@@ -57,6 +59,8 @@ pub(super) struct Decoded {
     pub(super) permit: Permit,
     pub(super) skips: Skips,
     pub(super) numbers: Yield,
+    /// Of the whole request, also where this is a slice of it.
+    pub(super) key: Key,
 }
 
 /// Why a job came to nothing.
@@ -122,7 +126,7 @@ impl Workers {
         permit: Permit,
         mapper: &Mapper,
     ) -> Result<Decoded, Undecoded> {
-        let mapping = mapper.begin(&terms.labels).only(slice);
+        let mapping = mapper.begin(&terms.labels, now_ms()).only(slice);
         let held = Held { bytes: 0, permit };
         self.with_bench(|bench| decode(&opened.body, &mut bench.record, terms, held, mapping))
             .map_err(|failed| failed.why)
@@ -168,7 +172,8 @@ impl Job {
             }
         };
         let held = Held { bytes: body.capacity() as u64, permit };
-        let outcome = decode(&body, &mut bench.record, terms, held, mapper.begin(&terms.labels));
+        let mapping = mapper.begin(&terms.labels, now_ms());
+        let outcome = decode(&body, &mut bench.record, terms, held, mapping);
         match outcome {
             Err(Failed { why: Undecoded::NoRoom, batch_bytes, mut permit })
                 if batch_bytes > batch_bytes_max =>
@@ -259,17 +264,24 @@ fn decode(
         no_room: false,
         late: false,
     };
+    let mut content = terms.ledger.content();
     for data in &envelope.records {
-        let text_bytes = match data {
-            Data::Plain(text) | Data::Escaped(text) => text.len(),
-            Data::Missing => 0,
+        let text = match data {
+            Data::Plain(text) | Data::Escaped(text) => text,
+            Data::Missing => &b""[..],
         };
-        visitor.held_bytes = held_bytes + record.capacity().max(text_bytes) as u64;
+        visitor.held_bytes = held_bytes + record.capacity().max(text.len()) as u64;
         visitor.charge();
         if !visitor.no_room {
             match data.decode(record) {
-                Ok(bytes) => decode::record(bytes, &mut visitor),
-                Err(reason) => visitor.skipped(reason, &[]),
+                Ok(bytes) => {
+                    content.record(bytes);
+                    decode::record(bytes, &mut visitor);
+                }
+                Err(reason) => {
+                    content.unreadable(text);
+                    visitor.skipped(reason, &[]);
+                }
             }
         }
         if visitor.no_room || visitor.late || terms.deadline <= Instant::now() {
@@ -298,8 +310,10 @@ fn decode(
         evictions: mapped.cache_evictions,
         conflicts: mapped.conflicts.iter().map(|(kind, times)| (kind.name(), *times)).collect(),
         superseded: mapped.superseded,
+        limited: mapped.limited,
     };
-    Ok(Decoded { batch: mapped.batch, permit, skips, numbers })
+    let key = terms.ledger.key(&terms.request_id, &terms.labels, &content);
+    Ok(Decoded { batch: mapped.batch, permit, skips, numbers, key })
 }
 
 /// Takes what the records hold, and looks after the budget.

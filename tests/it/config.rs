@@ -85,7 +85,7 @@ fn the_budget_follows_the_memory_limit_and_the_body_follows_the_budget() {
     assert_eq!(sizes(None), (256, 96));
     assert_eq!(sizes(Some(3 << 30)), (1024, 96));
     assert_eq!(sizes(Some(512 << 20)), (170, 96));
-    assert_eq!(sizes(Some(192 << 20)), (64, 48));
+    assert_eq!(sizes(Some(192 << 20)), (64, 42));
     assert_eq!(sizes(Some(1)), (1, 0));
 }
 

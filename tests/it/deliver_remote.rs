@@ -39,6 +39,7 @@ pub(crate) fn destination(url: &str, auth: Auth) -> Destination {
             min_backoff: Duration::from_millis(1),
             max_backoff: Duration::from_millis(10),
             sample_age_limit: None,
+            sample_future_limit: None,
         },
         metadata_config: Metadata {
             send: true,

@@ -73,7 +73,21 @@ async fn the_receiver_counts_each_sample_once_and_everything_odd() {
 }
 
 #[tokio::test]
-async fn faults_refuse_and_store_nothing() {
+async fn a_connection_that_is_hung_up_on_is_reset() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let receiver = Receiver::start().await.unwrap();
+    receiver.set_fault(Fault::HangUp);
+    let url = receiver.url();
+    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = b"POST /api/v1/write HTTP/1.1\r\nhost: there\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let end = stream.read(&mut [0; 100]).await.unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn faults_refuse_or_lose_their_answers() {
     let receiver = Receiver::start().await.unwrap();
     let one = || vec![series(&[("__name__", "a")], &[(1_000, 1.0)])];
     receiver.set_fault(Fault::Outage);
@@ -90,8 +104,15 @@ async fn faults_refuse_and_store_nothing() {
     assert_eq!(send(&receiver, one()).await.0, 429, "an ensured fault goes on where it was");
     receiver.ensure_fault(Fault::None);
     assert_eq!(send(&receiver, one()).await.0, 200);
+    receiver.set_fault(Fault::Hang);
+    let hung = tokio::time::timeout(Duration::from_millis(300), send(&receiver, one())).await;
+    assert!(hung.is_err(), "it answered {hung:?}");
     let ledger = receiver.snapshot();
-    assert_eq!((ledger.refused, ledger.requests, ledger.duplicates), (4, 3, 2));
+    assert_eq!((ledger.refused, ledger.requests, ledger.duplicates), (5, 3, 2));
+    receiver.set_fault(Fault::LoseAnswers);
+    assert_eq!(send(&receiver, one()).await, (0, None));
+    let ledger = receiver.snapshot();
+    assert_eq!((ledger.refused, ledger.requests, ledger.unanswered), (5, 4, 1));
 }
 
 fn delivery(outcome: Outcome) -> Delivery {
@@ -145,6 +166,7 @@ fn books_of_a_stream_that_went_well_balance() {
     assert_eq!(balance.owed, ledger.stored);
     assert!(balance.owed > 2 * 250 * 4, "at least four samples of a data point");
     assert_eq!((tally.sent, tally.acknowledged, tally.retries), (500, 500, 6));
+    assert_eq!((tally.attempts, balance.points_stored), (12, 500));
     assert_eq!(tally.latency(0.99), Duration::from_millis(5));
 }
 
@@ -155,6 +177,8 @@ fn books_find_every_sample_that_does_not_fit() {
         spoil(&mut ledger.series);
         ledger.stored = ledger.series.values().map(|series| series.samples.len() as u64).sum();
         let balance = Balance::of(&plan, &tally, &ledger);
+        let whole = balance.missing == 0 && balance.wrong == 0;
+        assert_eq!(balance.points_stored == 500, whole, "{balance:?}");
         (balance.missing, balance.wrong, balance.unexpected)
     };
     fn first(series: &mut HashMap<Vec<(String, String)>, Series>) -> &mut Series {

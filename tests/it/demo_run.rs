@@ -11,10 +11,12 @@ async fn the_books_balance_in_every_format_and_with_every_fault() {
     let formats = Format::ALL.map(Some);
     let plain = [None].into_iter().chain(formats).map(|format| (format, Trouble::None, true));
     let rest = [(None, Trouble::None, false), (None, Trouble::Outage, true)];
-    let rest = rest.into_iter().chain([(None, Trouble::Throttle, true)]);
+    let rest = rest.into_iter();
+    let rest = rest.chain([(None, Trouble::Throttle, true), (None, Trouble::Mixed, true)]);
     for (format, fault, gzip) in plain.chain(rest) {
         let duration = Duration::from_secs(if fault == Trouble::None { 1 } else { 3 });
-        let options = Options { format, metrics: 600, duration, fault, gzip };
+        let (metrics, duration) = (Some(600), Some(duration));
+        let options = Options { format, metrics, duration, fault, gzip, ..Options::default() };
         let mut out = Vec::new();
         let good = demo::run(options, &mut out, false).await.unwrap();
         let text = String::from_utf8(out).unwrap();

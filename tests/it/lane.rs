@@ -283,6 +283,56 @@ async fn samples_beyond_the_age_limit_are_aged_out_and_counted() {
     assert_eq!(script.requests.lock().unwrap().len(), requests);
 }
 
+/// Old, good and new samples within one request, each with what becomes of it.
+#[tokio::test(start_paused = true)]
+async fn samples_outside_the_window_are_left_out_and_counted_apart() {
+    let (hour, ten_minutes) = (Duration::from_secs(3600), Duration::from_secs(600));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now_ms = i64::try_from(now.as_millis()).unwrap();
+    let ages = |some: &[(i64, u32)]| -> Vec<i64> {
+        some.iter().flat_map(|(age_s, times)| vec![*age_s; *times as usize]).collect()
+    };
+    // Limits back and ahead; ages in seconds; delivered, refused, aged out, too new.
+    for (back, ahead, ages, sum) in [
+        (Some(hour), Some(ten_minutes), ages(&[(7200, 3), (60, 5), (-1200, 2)]), [5, 0, 3, 2]),
+        (None, Some(ten_minutes), ages(&[(7200, 3), (60, 5), (-1200, 2)]), [8, 0, 0, 2]),
+        (Some(hour), None, ages(&[(7200, 3), (60, 5), (-1200, 2)]), [7, 0, 3, 0]),
+        (None, None, ages(&[(7200, 3), (60, 5), (-1200, 2)]), [10, 0, 0, 0]),
+        (Some(hour), Some(ten_minutes), ages(&[(-300, 4), (-900, 1)]), [4, 0, 0, 1]),
+        (None, Some(ten_minutes), ages(&[(-1200, 6)]), [0, 0, 0, 6]),
+        (Some(hour), Some(ten_minutes), ages(&[(7200, 1), (-1200, 1)]), [0, 0, 1, 1]),
+        // In isolation: one bad sample among good ones, old ones and new ones.
+        (
+            Some(hour),
+            Some(ten_minutes),
+            ages(&[(7200, 30), (666, 1), (60, 40), (-1200, 20)]),
+            [40, 1, 30, 20],
+        ),
+    ] {
+        let bad_ms = now_ms - 666_000;
+        let script =
+            Script::new(move |_, seen| match seen.iter().any(|(_, at, _)| *at == bad_ms) {
+                true => Verdict::Isolate(refusal(Reason::OutOfOrder)),
+                false => Verdict::Accepted,
+            });
+        let mut to = destination("d", 1);
+        to.queue_config.sample_age_limit = back;
+        to.queue_config.sample_future_limit = ahead;
+        let works = Works::of(to, &script);
+        let samples: Vec<_> =
+            (0..).zip(&ages).map(|(i, age_s)| (i, now_ms - age_s * 1000, 1.0)).collect();
+        let mut acked = works.submit(&samples, DEADLINE).unwrap();
+        assert_eq!(acked.settled().await, Settled::Delivered, "{ages:?}");
+        works.rest(&["d"]).await;
+        let [delivered, _, refused, aged_out, ..] = works.books("d");
+        let found = [delivered, refused, aged_out, works.too_new("d")];
+        assert_eq!(found, sum.map(f64::from), "{ages:?}");
+        let sent =
+            script.requests.lock().unwrap().iter().flat_map(|(_, seen)| seen.clone()).count();
+        assert_eq!(sent == 0, delivered + refused == 0.0, "{ages:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn partial_refusals_settle_the_request() {
     let script = Script::new(|_, _| Verdict::Partial(refusal(Reason::Duplicate)));

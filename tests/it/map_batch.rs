@@ -173,7 +173,7 @@ fn an_identity_of_five_statistics_is_small() {
 #[test]
 fn the_memory_of_a_mapping_grows_with_what_it_holds() {
     let mapper = mapper(Config { series_cache: 0, ..Config::default() }, &[2, 3]);
-    let mut mapping = mapper.begin(&[]);
+    let mut mapping = mapper.begin(&[], 0);
     let empty = mapping.bytes();
     assert!(empty < 1024, "{empty}");
     for n in 0..10_000 {

@@ -102,7 +102,7 @@ pub(crate) fn mapper(config: Config, lanes: &[u32]) -> Mapper {
 
 /// Maps points as one request.
 pub(crate) fn map(mapper: &Mapper, points: &[Point]) -> sluicegate::map::Mapped {
-    let mut mapping = mapper.begin(&[]);
+    let mut mapping = mapper.begin(&[], 0);
     for point in points {
         point.read(|reading| mapping.reading(reading));
     }

@@ -268,7 +268,7 @@ fn extra_and_external_labels_go_to_every_series() {
     });
     for team in ["a", "b"] {
         let extra = [("team-name".to_owned(), team.to_owned())];
-        let mut mapping = mapper.begin(&extra);
+        let mut mapping = mapper.begin(&extra, 0);
         Point::new("i-1", 0).read(|reading| mapping.reading(reading));
         let mapped = mapping.finish();
         // Another request's labels are another identity.

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::receive_door::{ARN, ID, KEY};
 
 /// For what should take far less.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Variables that would be taken for the test's own.
 const FOREIGN: [&str; 5] = [
@@ -32,7 +32,7 @@ const FOREIGN: [&str; 5] = [
 
 /// The program, not started yet, with nothing of ours in its environment, nor of AWS.
 #[expect(clippy::disallowed_methods, reason = "what is there has to go")]
-fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
+pub(crate) fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     for name in FOREIGN {
         command.env_remove(name);
@@ -212,12 +212,12 @@ impl Gateway {
     pub(crate) async fn signal(&self, name: &str) {
         let count = |log: &str| log.matches("\"signal\":").count();
         let before = count(&self.log());
-        self.kill(name).await;
+        self.raise(name).await;
         self.until(|log| count(log) > before).await;
     }
 
     /// Sends a signal.
-    pub(crate) async fn kill(&self, name: &str) {
+    pub(crate) async fn raise(&self, name: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
         assert!(sent.success());
@@ -232,6 +232,11 @@ impl Gateway {
         };
         let outcome = timeout(PATIENCE, reached).await;
         assert!(outcome.is_ok(), "the log never said so:\n{}", self.log());
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// Waits for the end; the exit status.
@@ -254,6 +259,8 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
 pub(crate) enum Mode {
     /// 204.
     Store,
+    /// 204 after a while.
+    Slow(Duration),
     /// No answer until the mode changes.
     Hang,
     /// This status, with all headers of the request as the body.
@@ -327,6 +334,9 @@ async fn serve(
         stream.read_exact(&mut body).await?;
         count.fetch_add(1, Ordering::SeqCst);
         let mode = modes.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode);
+        if let Ok(Mode::Slow(time)) = mode {
+            tokio::time::sleep(time).await;
+        }
         let (status, text) = match mode {
             Ok(Mode::Echo(status)) => (status, head),
             _ => (204, String::new()),

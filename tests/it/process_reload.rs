@@ -34,7 +34,7 @@ async fn sighup_brings_a_good_file_into_force_and_no_other() {
     assert!(good == 1.0 && first > 1.7e9);
 
     gateway.rewrite(&text.replace(KEY, "another key"));
-    gateway.kill("HUP").await;
+    gateway.raise("HUP").await;
     gateway.until(|log| log.contains(RELOADED)).await;
     assert_eq!(
         [post_with(&gateway, KEY).await, post_with(&gateway, "another key").await],
@@ -47,7 +47,7 @@ async fn sighup_brings_a_good_file_into_force_and_no_other() {
     gateway.rewrite(
         &text.replace(KEY, "third").replace("url:", "ulr:").replace("name: store", "nam: store"),
     );
-    gateway.kill("HUP").await;
+    gateway.raise("HUP").await;
     gateway.until(|log| log.matches("stays in force").count() >= 2).await;
     let log = gateway.log();
     for told in ["ulr", "nam", "sluicegate.yml:"] {
@@ -60,7 +60,7 @@ async fn sighup_brings_a_good_file_into_force_and_no_other() {
 
     // A file that is gone is a fault, too; and one that is mended is taken.
     gateway.rewrite(&format!("{text}log: {{ level: debug }}\n"));
-    gateway.kill("HUP").await;
+    gateway.raise("HUP").await;
     gateway.until(|log| log.matches(RELOADED).count() == 2).await;
     assert_eq!(
         [post_with(&gateway, KEY).await, post_with(&gateway, "another key").await],

@@ -32,9 +32,11 @@ async fn no_secret_leaves_the_process() {
 
     let mut told = Vec::new();
     let mut statuses = Vec::new();
-    for mode in [Mode::Echo(400), Mode::Echo(403), Mode::Echo(500)] {
+    for (instance, mode) in
+        [Mode::Echo(400), Mode::Echo(403), Mode::Echo(500)].into_iter().enumerate()
+    {
         receiver.set(mode);
-        let (status, answer) = gateway.post(envelope(ID, &[line(1).as_bytes()])).await;
+        let (status, answer) = gateway.post(envelope(ID, &[line(instance).as_bytes()])).await;
         statuses.push(status);
         told.push(answer);
     }

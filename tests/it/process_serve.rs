@@ -36,7 +36,11 @@ async fn it_serves_until_a_signal_and_a_little_longer() {
         gateway.signal(signal).await;
         assert_eq!(gateway.ready().await, [503, 503]);
         assert_eq!(gateway.get_path(&gateway.telemetry, "/healthz").await.0, 200);
-        assert_eq!(gateway.post(body()).await.0, 200, "it serves on during the delay");
+        assert_eq!(
+            gateway.post(envelope(ID, &[line(2).as_bytes()])).await.0,
+            200,
+            "it serves on during the delay"
+        );
         assert!(receiver.requests() > stored);
         assert_eq!(gateway.ended().await, 0, "{}", gateway.log());
         let took = before.elapsed();

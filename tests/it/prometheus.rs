@@ -72,6 +72,12 @@ impl Prometheus {
         }
     }
 
+    /// Kills the server (SIGKILL); its data and port stay.
+    pub(crate) async fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        child.kill().await.expect("a killed server");
+    }
+
     /// Starts a stopped server again (stopping it first if it runs), with its data, on its port.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;

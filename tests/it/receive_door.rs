@@ -52,7 +52,9 @@ pub(crate) fn config() -> Config {
         request_deadline: Duration::from_secs(150),
         budget: 64 << 20,
         max_body_size: 16 << 20,
+        tls_config: None,
         max_connections: 100,
+        max_requests_per_connection: 0,
         max_header_size: 64 << 10,
         read_header_timeout: Duration::from_secs(10),
         read_timeout: Duration::from_secs(60),
@@ -62,24 +64,42 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// Rules for these destinations, and the inboxes of their lanes.
+pub(crate) fn rules(
+    config: &Config,
+    to: &[(&str, bool)],
+    budget: &Arc<Budget>,
+    meters: &Meters,
+) -> Result<(Rules, Vec<Inbox>), KeyFault> {
+    let mut lanes = LanesBuilder::new(config.budget);
+    let limits = queue::Limits { share_bytes: config.budget, isolation_max: 512 };
+    let inboxes = to
+        .iter()
+        .flat_map(|(name, required)| lanes.destination(name, *required, 2, limits, meters));
+    let inboxes = inboxes.collect();
+    let lanes: Lanes = lanes.build();
+    let mapper = Mapper::new(map::Plan {
+        config: map::Config::default(),
+        external_labels: Vec::new(),
+        relabel: Vec::new(),
+        outlets: to.iter().map(|_| map::Outlet { lanes: 2, write_relabel: Vec::new() }).collect(),
+    });
+    let keys = Keys::new(config, meters)?;
+    Ok((Rules::new(config, keys, Arc::new(mapper), lanes, budget, meters), inboxes))
+}
+
 impl House {
     pub(crate) fn try_new(config: &Config) -> Result<Self, KeyFault> {
+        Self::try_with(config, &[("amp", true)])
+    }
+
+    /// A house with these destinations, required or not, of two lanes each.
+    pub(crate) fn try_with(config: &Config, to: &[(&str, bool)]) -> Result<Self, KeyFault> {
         let meters = Meters::new();
         let tasks = Tasks::new();
         let budget = Budget::new(config.budget);
-        let mut lanes = LanesBuilder::new(config.budget);
-        let limits = queue::Limits { share_bytes: config.budget, isolation_max: 512 };
-        let inboxes = lanes.destination("amp", true, 2, limits, &meters);
-        let lanes: Lanes = lanes.build();
-        let mapper = Mapper::new(map::Plan {
-            config: map::Config::default(),
-            external_labels: Vec::new(),
-            relabel: Vec::new(),
-            outlets: vec![map::Outlet { lanes: 2, write_relabel: Vec::new() }],
-        });
-        let rules =
-            Rules::new(config, Keys::new(config, &meters)?, Arc::new(mapper), lanes, &meters);
-        let door = Door::new(rules, Arc::clone(&budget), &meters, tasks.clone());
+        let (rules, inboxes) = rules(config, to, &budget, &meters)?;
+        let door = Door::new(rules, &meters, tasks.clone());
         Ok(Self { door, budget, meters, tasks, inboxes })
     }
 

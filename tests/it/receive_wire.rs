@@ -5,23 +5,26 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluicegate::receive::{Config, Limits, serve};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use sluicegate::receive::{Config, Limits, Tls, serve};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::receive_door::{ARN, Answer, House, ID, KEY, config, envelope, gzip, line};
 
-struct Open {
-    house: House,
-    address: SocketAddr,
-    stop: CancellationToken,
+pub(crate) struct Open {
+    pub(crate) house: House,
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: CancellationToken,
     served: JoinHandle<()>,
+    /// Replaces the limits while it serves.
+    pub(crate) terms: watch::Sender<Limits>,
 }
 
-async fn open(tune: impl FnOnce(&mut Config), deliver: bool) -> Open {
+pub(crate) async fn open(tune: impl FnOnce(&mut Config), deliver: bool) -> Open {
     let mut config = config();
     tune(&mut config);
     let again = config.clone();
@@ -29,13 +32,15 @@ async fn open(tune: impl FnOnce(&mut Config), deliver: bool) -> Open {
         if deliver { House::delivering(|c| *c = again) } else { House::idle(|c| *c = again) };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = Limits::new(&config, &house.meters, "ingest");
+    let tls = config.tls_config.as_ref().map(|tls| Tls::open(tls).unwrap());
+    let limits = Limits { tls, ..Limits::new(&config, &house.meters, "ingest") };
+    let (terms, limits) = watch::channel(limits);
     let (router, tasks) = (house.door.router(), house.tasks.clone());
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = async move { serve(listener, router, limits, &tasks, stopped).await };
     let served = house.tasks.spawn(serving);
-    Open { house, address, stop, served }
+    Open { house, address, stop, served, terms }
 }
 
 /// The head of a request as Firehose sends it, with more header lines.
@@ -47,12 +52,12 @@ fn head(key: &str, more: &str) -> String {
     )
 }
 
-fn whole(body: &[u8]) -> Vec<u8> {
+pub(crate) fn whole(body: &[u8]) -> Vec<u8> {
     [head(KEY, &format!("content-length: {}\r\n", body.len())).as_bytes(), body].concat()
 }
 
 /// Reads one answer and checks it; also gives its head.
-async fn answer(stream: &mut TcpStream) -> (Answer, String) {
+pub(crate) async fn answer<S: AsyncRead + Unpin>(stream: &mut S) -> (Answer, String) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("an answer"));
@@ -67,7 +72,7 @@ async fn answer(stream: &mut TcpStream) -> (Answer, String) {
     (Answer::of_json(status, &body), head)
 }
 
-async fn ends(mut stream: TcpStream) -> Vec<u8> {
+pub(crate) async fn ends<S: AsyncRead + Unpin>(mut stream: S) -> Vec<u8> {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     rest

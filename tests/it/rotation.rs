@@ -12,8 +12,8 @@ use sluicegate::demo::stream::{Format, MetricStream};
 use tokio::time::sleep;
 
 use crate::amp_front::{AmpFront, Guard, Key};
-use crate::house::{Standing, minute};
-use crate::rotation_kit::{Load, once, until};
+use crate::house::Standing;
+use crate::rotation_kit::{Load, fresh_minute, once, until};
 
 const QUEUE: &str = "queue_config: { max_shards: 2, min_backoff: 10ms, max_backoff: 100ms }";
 
@@ -200,7 +200,7 @@ async fn access_keys(by: By) {
     };
     let stream = MetricStream::new(1, 1);
     let status = async |key: &str| {
-        let points: Vec<_> = stream.points(minute(1), 0..1).collect();
+        let points: Vec<_> = stream.points(fresh_minute(), 0..1).collect();
         let firehose = once(&standing.ingest_url(""), key);
         firehose.deliver(records(Format::Json, &points)).await.statuses[0]
     };

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may end so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use sluicegate::demo::firehose::{Firehose, FirehoseConfig, Outcome};
@@ -31,6 +31,12 @@ pub(crate) fn once(endpoint: &str, key: &str) -> Firehose {
     Firehose::new(FirehoseConfig { retry_duration: Duration::ZERO, ..config }).unwrap()
 }
 
+/// A minute that no batch of this run of the tests was about: one that comes again is not sent again.
+pub(crate) fn fresh_minute() -> i64 {
+    static AGO: AtomicI64 = AtomicI64::new(200_000);
+    minute(AGO.fetch_sub(1, Ordering::Relaxed))
+}
+
 /// Parallel senders with series of their own.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
@@ -49,8 +55,7 @@ impl Load {
                 let own = METRICS * sender..METRICS * (sender + 1);
                 let mut sent = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    let ago = 100_000 - i64::try_from(sent).unwrap();
-                    let points: Vec<_> = stream.points(minute(ago), own.clone()).collect();
+                    let points: Vec<_> = stream.points(fresh_minute(), own.clone()).collect();
                     let format = Format::ALL[sender % Format::ALL.len()];
                     let delivery = firehose.deliver(records(format, &points)).await;
                     let good = (delivery.outcome, &delivery.statuses[..], &delivery.breaches[..]);

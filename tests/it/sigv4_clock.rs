@@ -9,7 +9,8 @@ use sluicegate::demo::records::records;
 use sluicegate::demo::stream::{Format, MetricStream};
 
 use crate::amp_front::{AmpFront, Answer, Guard, Key};
-use crate::house::{Standing, minute};
+use crate::house::Standing;
+use crate::rotation_kit::fresh_minute;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
@@ -32,7 +33,7 @@ async fn house(front: &AmpFront, server: &str) -> Standing {
 /// Sends a request in one attempt; its statuses and what was said last.
 async fn send(standing: &Standing) -> (Vec<u16>, String) {
     let stream = MetricStream::new(10, 1);
-    let points: Vec<_> = stream.points(minute(1), 0..10).collect();
+    let points: Vec<_> = stream.points(fresh_minute(), 0..10).collect();
     let delivery = standing.firehose_once().deliver(records(Format::Json, &points)).await;
     (delivery.statuses, delivery.last_error.map(|(_, said)| said).unwrap_or_default())
 }

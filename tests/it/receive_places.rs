@@ -1,0 +1,171 @@
+//! When all connections are taken: who goes, and who never does.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::Version;
+use sluicegate::receive::{ClientAuth, Config};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::rustls::version::TLS13;
+
+use crate::receive_door::{ID, envelope, line};
+use crate::receive_tls::{Authority, ask, shake};
+use crate::receive_wire::{Open, answer, ends, open, whole};
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+const OPEN: &str = "sluicegate_connections{listener=\"ingest\"}";
+
+/// Opens a connection, sends something, and waits until so many are open.
+async fn connect(open: &Open, sent: &[u8], then_open: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(open.address).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    while open.house.metric(OPEN) < then_open as f64 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stream
+}
+
+async fn is_open(stream: &TcpStream) -> bool {
+    timeout(Duration::from_millis(20), stream.peek(&mut [0])).await.is_err()
+}
+
+/// Makes time pass for everything that looks at the clock, and goes on in real time.
+async fn passes(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+const A_WHILE: Duration = Duration::from_millis(1100);
+
+#[tokio::test]
+async fn who_never_asked_goes_before_who_has_idled_longest_and_a_request_stays() {
+    let open = open(|config| config.max_connections = 4, false).await;
+    let mut idle_long = connect(&open, HEALTH, 1).await;
+    answer(&mut idle_long).await;
+    passes(A_WHILE).await;
+    let mut idle = connect(&open, HEALTH, 2).await;
+    answer(&mut idle).await;
+    let mut busy = connect(&open, &whole(&envelope(ID, &[line(1).as_bytes()])), 3).await;
+    let half = connect(&open, &HEALTH[..10], 4).await;
+
+    // Within the second nobody has to go but who rests for long.
+    passes(Duration::from_millis(500)).await;
+    let mut one = connect(&open, HEALTH, 4).await;
+    assert_eq!(answer(&mut one).await.0.status, 200);
+    assert!(ends(idle_long).await.is_empty());
+    assert!(is_open(&half).await && is_open(&idle).await && is_open(&busy).await);
+
+    passes(A_WHILE).await;
+    let mut two = connect(&open, HEALTH, 4).await;
+    assert_eq!(answer(&mut two).await.0.status, 200);
+    assert!(ends(half).await.is_empty(), "who has never asked for anything goes first");
+    let mut three = connect(&open, HEALTH, 4).await;
+    assert_eq!(answer(&mut three).await.0.status, 200);
+    assert!(ends(idle).await.is_empty(), "then who has idled longest");
+    assert!(is_open(&one).await && is_open(&two).await);
+    passes(A_WHILE).await;
+    let mut more = Vec::new();
+    for _ in 0..6 {
+        let mut stream = connect(&open, HEALTH, 4).await;
+        assert_eq!(answer(&mut stream).await.0.status, 200);
+        more.push(stream);
+        passes(A_WHILE).await;
+    }
+    assert!(is_open(&busy).await, "a request in progress stays");
+    let mut inboxes = open.house.inboxes;
+    for inbox in &mut inboxes {
+        while let Ok(mut part) = inbox.try_recv() {
+            part.tally.delivered = part.samples().len() as u64;
+        }
+    }
+    assert_eq!(answer(&mut busy).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn http2_that_idles_makes_room_and_comes_again() {
+    let open = open(|config| config.max_connections = 1, true).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let url = format!("http://{}/healthz", open.address);
+    for _ in 0..3 {
+        let response = client.get(&url).send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
+        passes(A_WHILE).await;
+        let mut other = connect(&open, HEALTH, 1).await;
+        assert_eq!(answer(&mut other).await.0.status, 200);
+        passes(A_WHILE).await;
+    }
+}
+
+/// Peers that send so much and no more, and come again as soon as they are cut. Returns once all of
+/// them stand in line.
+async fn flood(open: &Open, peers: usize, sent: &'static [u8]) {
+    let came = Arc::new(AtomicUsize::new(0));
+    for _ in 0..peers {
+        let (address, came) = (open.address, Arc::clone(&came));
+        open.house.tasks.spawn(async move {
+            while let Ok(mut stream) = TcpStream::connect(address).await {
+                came.fetch_add(1, Ordering::Relaxed);
+                if stream.write_all(sent).await.is_ok() {
+                    ends(stream).await;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    while came.load(Ordering::Relaxed) < peers {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_half_headers_locks_nobody_out() {
+    let open = open(|config| config.max_connections = 16, true).await;
+    flood(&open, 100, b"POST /firehose HTTP/1.1\r\nhost:").await;
+    let body = whole(&envelope(ID, &[line(1).as_bytes()]));
+    let mut stream = connect(&open, &body, 16).await;
+    // 100 stand before it, and of 16 that rest for a second all may be asked to go.
+    let mut seconds = 0;
+    while is_open(&stream).await {
+        passes(Duration::from_secs(1)).await;
+        seconds += 1;
+        assert!(seconds < 15, "still waiting");
+    }
+    assert_eq!(answer(&mut stream).await.0.status, 200);
+    // Once in, it is served as if nobody else were there.
+    for _ in 0..20 {
+        stream.write_all(&body).await.unwrap();
+        assert_eq!(answer(&mut stream).await.0.status, 200);
+        passes(Duration::from_millis(500)).await;
+    }
+    open.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_flood_of_half_handshakes_locks_nobody_out() {
+    let authority = Authority::new();
+    let tls = authority.config(ClientAuth::NoClientCert);
+    let tune = |config: &mut Config| (config.tls_config, config.max_connections) = (Some(tls), 8);
+    let open = open(tune, true).await;
+    flood(&open, 50, &[0x16, 3, 1, 2, 0, 1, 0]).await;
+    let connector = authority.connector(&[&TLS13], &[], None);
+    let mut shaking = std::pin::pin!(shake(&connector, &open));
+    let mut seconds = 0;
+    let mut stream = loop {
+        match timeout(Duration::from_millis(50), shaking.as_mut()).await {
+            Ok(stream) => break stream.unwrap(),
+            Err(_) => passes(Duration::from_secs(1)).await,
+        }
+        seconds += 1;
+        assert!(seconds < 15, "still waiting");
+    };
+    for _ in 0..5 {
+        assert_eq!(ask(&mut stream).await.unwrap(), 200);
+    }
+    open.stop.cancel();
+}
