@@ -208,6 +208,10 @@ mod prometheus;
 #[path = "it/prompb.rs"]
 mod prompb;
 
+/// Scripts in Python: implementations that are not ours.
+#[path = "it/python.rs"]
+mod python;
+
 /// Requests that come again: joined, remembered, resumed.
 #[path = "it/receive_again.rs"]
 mod receive_again;
@@ -256,9 +260,33 @@ mod relabel_golden;
 #[path = "it/reload.rs"]
 mod reload;
 
+/// Every credential and key replaced under load, without one refused request.
+#[path = "it/rotation.rs"]
+mod rotation;
+
+/// Senders that go on while something is replaced.
+#[path = "it/rotation_kit.rs"]
+mod rotation_kit;
+
+/// Certificates and authorities of a destination replaced under load.
+#[path = "it/rotation_tls.rs"]
+mod rotation_tls;
+
 /// Every kind of secret is looked for in all that is written, and in the debug output of what holds it.
 #[path = "it/secrets.rs"]
 mod secrets;
+
+/// Signatures on the wire, held against botocore's.
+#[path = "it/sigv4_botocore.rs"]
+mod sigv4_botocore;
+
+/// Clocks that differ by minutes and days: signatures are dated by the receiver's.
+#[path = "it/sigv4_clock.rs"]
+mod sigv4_clock;
+
+/// Every source of AWS credentials, from the environment to an assumed role, in the real process.
+#[path = "it/sigv4_sources.rs"]
+mod sigv4_sources;
 
 /// The whole gateway in simulated worlds: hundreds of seeds, each with faults of its own.
 #[path = "it/sim.rs"]

@@ -8,6 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use super::config::SecretSource;
 use super::credentials::{Cache, Issued, NoCredentials};
 use super::sign::{SignFault, Signer};
+use super::skew::Skew;
 use crate::secret::Secret;
 use crate::secret::file::SecretFile;
 
@@ -40,7 +41,7 @@ pub(super) enum Proof {
     None,
     Basic { username: String, password: SecretText },
     Scheme { scheme: String, credentials: SecretText },
-    Sigv4 { signer: Signer, credentials: Arc<Cache> },
+    Sigv4 { signer: Signer, credentials: Arc<Cache>, skew: Arc<Skew> },
 }
 
 /// The headers of one attempt.
@@ -81,10 +82,11 @@ impl Proof {
                 Ok(proven)
             }
             Self::Scheme { scheme, credentials } => authorization(scheme, &credentials.current()),
-            Self::Sigv4 { signer, credentials } => {
+            Self::Sigv4 { signer, credentials, skew } => {
                 let issued = credentials.get().await?;
                 let keys = issued.credentials();
-                let headers = signer.sign(keys, headers, body, SystemTime::now())?;
+                let now = skew.correct(SystemTime::now());
+                let headers = signer.sign(keys, headers, body, now)?;
                 let secrets = [Some(keys.secret_access_key()), keys.session_token()];
                 let secrets = secrets.into_iter().flatten().map(Secret::new).collect();
                 Ok(Proven { headers, secrets, issued: Some(issued) })
@@ -92,11 +94,16 @@ impl Proof {
         }
     }
 
-    /// The receiver did not take the credentials.
-    pub(super) fn refused(&self, proven: &Proven) {
-        if let (Self::Sigv4 { credentials, .. }, Some(issued)) = (self, &proven.issued) {
+    /// The receiver did not take the proof, in an answer of that `Date`. If a signature was dated
+    /// wrongly by that, the next one is dated by the receiver's clock; otherwise the credentials are
+    /// in doubt. Returns by how many seconds the receiver's clock is ahead, if that is news.
+    pub(super) fn refused(&self, proven: &Proven, date: Option<SystemTime>) -> Option<i64> {
+        let Self::Sigv4 { credentials, skew, .. } = self else { return None };
+        let learnt = date.and_then(|date| skew.learn(date, SystemTime::now()));
+        if let (None, Some(issued)) = (learnt, &proven.issued) {
             credentials.invalidate(issued);
         }
+        learnt
     }
 }
 

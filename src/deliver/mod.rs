@@ -13,6 +13,7 @@ pub mod remote;
 mod client;
 mod auth;
 pub mod sign;
+mod skew;
 pub mod credentials;
 mod cause;
 pub mod judge;

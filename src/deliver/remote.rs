@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use bytes::Bytes;
 use metrics::{Counter, Histogram};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, Url};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,6 +18,7 @@ use super::config::{Auth, Destination, RESERVED_HEADERS, SecretSource};
 use super::credentials::{self, Cache};
 use super::judge::{Lean, Verdict, judge, parse_retry_after};
 use super::sign::{Signer, signable};
+use super::skew::Skew;
 use crate::meters::{self, Meters};
 use crate::secret::{HIDDEN, Secret};
 
@@ -62,6 +63,7 @@ impl fmt::Debug for Remote {
 struct Answer {
     status: u16,
     retry_after: Option<Duration>,
+    date: Option<SystemTime>,
     request_id: Option<String>,
     body: String,
 }
@@ -118,9 +120,13 @@ impl Remote {
                 let provider = provider.unwrap_or_else(|| credentials::provider(sigv4));
                 url = signable(&url);
                 let signer = Signer::new(sigv4, &url);
-                let clock = Arc::new(SystemTime::now);
+                let skew = Arc::new(Skew::default());
+                let clock = {
+                    let skew = Arc::clone(&skew);
+                    Arc::new(move || skew.correct(SystemTime::now()))
+                };
                 let credentials = Arc::new(Cache::new(provider, clock, &name, meters));
-                Proof::Sigv4 { signer, credentials }
+                Proof::Sigv4 { signer, credentials, skew }
             }
             (Auth::BasicAuth { username, password }, _) => {
                 Proof::Basic { username: username.clone(), password: open(password)? }
@@ -205,6 +211,7 @@ impl Remote {
         let status = response.status().as_u16();
         let retry_after = text(&response, RETRY_AFTER)
             .and_then(|value| parse_retry_after(&value, SystemTime::now()));
+        let date = text(&response, DATE).and_then(|date| httpdate::parse_http_date(&date).ok());
         let request_id = text(&response, HeaderName::from_static("x-amzn-requestid"));
         let mut body = Vec::new();
         loop {
@@ -223,17 +230,23 @@ impl Remote {
             }
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Answer { status, retry_after, request_id, body })
+        Ok(Answer { status, retry_after, date, request_id, body })
     }
 
     fn judged(&self, answer: Answer, proven: &Proven) -> Verdict {
-        let Answer { status, retry_after, request_id, body } = answer;
+        let Answer { status, retry_after, date, request_id, body } = answer;
         tracing::debug!(destination = self.name, status, request_id, "remote write answered");
         let body = without_secrets(body, &proven.secrets);
         let body = without_secrets(body, &self.told_secrets);
         let mut verdict = judge(status, retry_after, &body, self.lean);
-        if let Verdict::Resign { .. } = &verdict {
-            self.proof.refused(proven);
+        if let Verdict::Resign { .. } = &verdict
+            && let Some(ahead_s) = self.proof.refused(proven, date)
+        {
+            tracing::warn!(
+                destination = self.name,
+                ahead_s,
+                "the receiver's clock shows another time, signatures are dated by it from now on"
+            );
         }
         if let (Some(id), Some(text)) = (request_id, text_of(&mut verdict)) {
             let id = id.chars().filter(char::is_ascii_graphic).take(64);

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -55,10 +57,12 @@ pub(crate) enum Guard {
     Authorization(String),
     /// Whoever signs for one of these.
     Sigv4 { region: String, service: String, keys: Vec<Key> },
+    /// Whoever one of these takes.
+    Any(Vec<Guard>),
 }
 
 /// One set of AWS keys that the front takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) secret: String,
@@ -74,6 +78,7 @@ pub(crate) struct Received {
     pub(crate) status: u16,
 }
 
+type Issuer = Arc<dyn Fn() -> Vec<Key> + Send + Sync>;
 type Reaction = Box<dyn Fn(&WriteRequest) -> Option<Answer> + Send + Sync>;
 
 #[derive(Default)]
@@ -88,6 +93,9 @@ struct Store {
 
 struct Inner {
     guard: Mutex<Guard>,
+    issuer: Mutex<Option<Issuer>>,
+    /// The front's clock minus the machine's, in seconds.
+    clock_s: AtomicI64,
     store: Mutex<Store>,
     changed: Notify,
 }
@@ -102,7 +110,11 @@ pub(crate) struct AmpFront {
 
 impl AmpFront {
     pub(crate) async fn start(guard: Guard) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(guard, TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The same on a listener of the caller's.
+    pub(crate) fn on(guard: Guard, listener: TcpListener) -> Self {
         let front = Self::unbound(guard, listener.local_addr().unwrap());
         let accepting = front.clone();
         front.tasks.spawn(async move {
@@ -115,13 +127,27 @@ impl AmpFront {
 
     /// A front whose connections the caller accepts.
     pub(crate) fn unbound(guard: Guard, address: std::net::SocketAddr) -> Self {
-        let (guard, store) = (Mutex::new(guard), Mutex::default());
-        let inner = Arc::new(Inner { guard, store, changed: Notify::new() });
+        let inner = Arc::new(Inner {
+            guard: Mutex::new(guard),
+            issuer: Mutex::default(),
+            clock_s: AtomicI64::new(0),
+            store: Mutex::default(),
+            changed: Notify::new(),
+        });
         Self { address, inner, tasks: Tasks::new() }
     }
 
     /// Serves one connection, HTTP/1.1 or HTTP/2.
     pub(crate) fn serve(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        self.serve_until(io, std::future::pending());
+    }
+
+    /// The same until `end`: what has been asked by then is answered.
+    pub(crate) fn serve_until(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) {
         let inner = Arc::clone(&self.inner);
         self.tasks.spawn(async move {
             let service = hyper::service::service_fn(move |request| {
@@ -129,7 +155,15 @@ impl AmpFront {
                 async move { Ok::<_, Infallible>(inner.answer(request).await) }
             });
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            let _ = server.serve_connection(TokioIo::new(io), service).await;
+            let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
+            let served = tokio::select! {
+                served = connection.as_mut() => Some(served),
+                () = end => None,
+            };
+            if served.is_none() {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
         });
     }
 
@@ -153,6 +187,16 @@ impl AmpFront {
 
     pub(crate) fn guard(&self, guard: Guard) {
         *self.inner.guard.lock().unwrap() = guard;
+    }
+
+    /// Beside the keys of its guard it takes those that this names at the moment of a request.
+    pub(crate) fn issuer(&self, issuer: impl Fn() -> Vec<Key> + Send + Sync + 'static) {
+        *self.inner.issuer.lock().unwrap() = Some(Arc::new(issuer));
+    }
+
+    /// Sets its clock by so many seconds off ours.
+    pub(crate) fn clock(&self, ahead_s: i64) {
+        self.inner.clock_s.store(ahead_s, Ordering::SeqCst);
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -187,7 +231,9 @@ impl AmpFront {
 impl Inner {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let Ok(body) = body.collect().await else { return response(&Answer::new(400, "cut")) };
+        let Ok(body) = body.collect().await else {
+            return response(&Answer::new(400, "cut"), self.now());
+        };
         let body = body.to_bytes();
         let uri = parts.uri.path_and_query().unwrap().as_str().to_owned();
         let host = parts.uri.authority().map(ToString::to_string);
@@ -203,7 +249,52 @@ impl Inner {
         let received = Received { uri, headers: parts.headers, body, status };
         self.store.lock().unwrap().received.push(received);
         self.changed.notify_waiters();
-        response(&answer)
+        response(&answer, self.now())
+    }
+
+    fn now(&self) -> SystemTime {
+        let (now, ahead_s) = (SystemTime::now(), self.clock_s.load(Ordering::SeqCst));
+        let distance = Duration::from_secs(ahead_s.unsigned_abs());
+        if ahead_s < 0 { now - distance } else { now + distance }
+    }
+
+    /// Whether a guard lets a request pass.
+    fn admit(
+        &self,
+        guard: &Guard,
+        headers: &HeaderMap,
+        host: &str,
+        uri: &str,
+        body: &[u8],
+    ) -> Result<(), Answer> {
+        match guard {
+            Guard::Open => Ok(()),
+            Guard::Authorization(expected)
+                if one(headers, "authorization") == Some(expected.as_str()) =>
+            {
+                Ok(())
+            }
+            Guard::Authorization(_) => Err(Answer::new(401, "who are you?")),
+            Guard::Sigv4 { region, service, keys } => {
+                let issuer = self.issuer.lock().unwrap().clone();
+                let issued = issuer.map(|issuer| issuer()).unwrap_or_default();
+                let keys: Vec<_> = keys.iter().cloned().chain(issued).collect();
+                let now_s = self.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+                verify((region, service, &keys), headers, host, uri, body, now_s).map_err(|why| {
+                    Answer::new(403, &serde_json::json!({ "message": why }).to_string())
+                })
+            }
+            Guard::Any(guards) => {
+                let mut refusal = Answer::new(403, "nobody may");
+                for guard in guards {
+                    match self.admit(guard, headers, host, uri, body) {
+                        Ok(()) => return Ok(()),
+                        Err(answer) => refusal = answer,
+                    }
+                }
+                Err(refusal)
+            }
+        }
     }
 
     fn decide(&self, write: WriteRequest) -> Answer {
@@ -237,16 +328,8 @@ impl Inner {
             return Err(refuse(405, "POST it"));
         }
         let guard = self.guard.lock().unwrap().clone();
-        match &guard {
-            Guard::Open => {}
-            Guard::Authorization(expected) if header("authorization") == Some(expected) => {}
-            Guard::Authorization(_) => return Err(refuse(401, "who are you?")),
-            Guard::Sigv4 { region, service, keys } => {
-                let host = header("host").map(str::to_owned).or(authority).unwrap_or_default();
-                verify((region, service, keys), &parts.headers, &host, uri, body)
-                    .map_err(|why| refuse(403, &format!("{{\"message\":\"{why}\"}}")))?;
-            }
-        }
+        let host = header("host").map(str::to_owned).or(authority).unwrap_or_default();
+        self.admit(&guard, &parts.headers, &host, uri, body)?;
         for (name, value) in [
             ("content-encoding", "snappy"),
             ("content-type", "application/x-protobuf"),
@@ -284,8 +367,12 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     all.next().is_none().then_some(value)
 }
 
-fn response(answer: &Answer) -> Response<Full<Bytes>> {
+fn response(answer: &Answer, now: SystemTime) -> Response<Full<Bytes>> {
+    let date = httpdate::fmt_http_date(now);
     let mut response = Response::builder().status(answer.status);
+    if !answer.headers.iter().any(|(name, _)| *name == "date") {
+        response = response.header("date", date);
+    }
     for (name, value) in &answer.headers {
         response = response.header(*name, value);
     }
@@ -299,6 +386,7 @@ fn verify(
     host: &str,
     uri: &str,
     body: &[u8],
+    now_s: u64,
 ) -> Result<(), String> {
     let missing = || "Missing Authentication Token".to_owned();
     let authorization = one(headers, "authorization").ok_or_else(missing)?;
@@ -316,9 +404,14 @@ fn verify(
     if scope != format!("{day}/{region}/{service}/aws4_request") {
         return Err(format!("Credential should be scoped to {region}/{service}"));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    if seconds(date).abs_diff(now) > 300 {
-        return Err("Signature expired".to_owned());
+    // In the words of AWS.
+    if seconds(date) + 300 < now_s {
+        return Err(format!("Signature expired: {date} is now earlier than {now_s} - 5 min."));
+    }
+    if seconds(date) > now_s + 300 {
+        return Err(format!(
+            "Signature not yet current: {date} is still later than {now_s} + 5 min."
+        ));
     }
     if one(headers, "x-amz-security-token") != key.token.as_deref() {
         return Err("The security token included in the request is invalid".to_owned());
@@ -353,7 +446,7 @@ fn verify(
     if hex(&mac(&signing, &to_sign)) != signature {
         // As the real one, which repeats what was signed.
         let why = "SignatureDoesNotMatch. The Canonical String for this request should have been";
-        return Err(format!("{why} '{}'", canonical.replace('\n', "\\n")));
+        return Err(format!("{why} '{canonical}'"));
     }
     Ok(())
 }

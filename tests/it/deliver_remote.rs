@@ -56,7 +56,7 @@ pub(crate) fn remote(destination: &Destination, meters: &Meters) -> Remote {
     Remote::new(destination, meters, "sluicegate/0.1.0").unwrap()
 }
 
-fn sigv4() -> Sigv4 {
+pub(crate) fn sigv4() -> Sigv4 {
     Sigv4 {
         region: "eu-west-1".to_owned(),
         service: "aps".to_owned(),

@@ -19,13 +19,13 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use crate::amp_front::{AmpFront, Guard};
 use crate::deliver_remote::{body, destination, remote};
 
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+pub(crate) struct Authority {
+    pub(crate) issuer: CertifiedIssuer<'static, KeyPair>,
     directory: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -38,7 +38,7 @@ impl Authority {
         Some(self.directory.path().join(name))
     }
 
-    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+    pub(crate) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)

@@ -30,11 +30,17 @@ const FOREIGN: [&str; 5] = [
     "RUST_LOG",
 ];
 
-/// The program, not started yet, with nothing of ours in its environment.
+/// The program, not started yet, with nothing of ours in its environment, nor of AWS.
+#[expect(clippy::disallowed_methods, reason = "what is there has to go")]
 pub(crate) fn program(arguments: &[&str], env: &[(&str, &str)]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     for name in FOREIGN {
         command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
     }
     command.args(arguments).envs(env.iter().copied());
     command

@@ -7,8 +7,7 @@ use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{self, ProvideCredentials, SharedCredentialsProvider, future};
-use tokio::sync::OnceCell;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 
 use crate::deliver::config::Sigv4;
 
@@ -20,13 +19,14 @@ const SESSION_NAME: &str = "sluicegate";
 /// before the first credentials are wanted.
 #[must_use]
 pub fn provider(sigv4: &Sigv4) -> SharedCredentialsProvider {
-    SharedCredentialsProvider::new(Chain { sigv4: sigv4.clone(), built: OnceCell::new() })
+    SharedCredentialsProvider::new(Chain { sigv4: sigv4.clone() })
 }
 
+/// Built anew for each fetch: the SDK's providers keep what they have read of the shared files, so
+/// that keys replaced there would never be seen.
 #[derive(Debug)]
 struct Chain {
     sigv4: Sigv4,
-    built: OnceCell<SharedCredentialsProvider>,
 }
 
 impl ProvideCredentials for Chain {
@@ -34,13 +34,9 @@ impl ProvideCredentials for Chain {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.credentials())
-    }
-}
-
-impl Chain {
-    async fn credentials(&self) -> provider::Result {
-        self.built.get_or_init(|| build(&self.sigv4)).await.provide_credentials().await
+        future::ProvideCredentials::new(async {
+            build(&self.sigv4).await.provide_credentials().await
+        })
     }
 }
 
