@@ -43,7 +43,10 @@ impl Fault {
         }
         if !self.path.is_empty() {
             line.push_str(": ");
-            line.push_str(&self.path);
+            // A key may be any text, also one with line feeds.
+            let shown =
+                |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+            line.extend(self.path.chars().map(shown));
         }
         line.push_str(": ");
         // A regular expression's fault is drawn over several lines.

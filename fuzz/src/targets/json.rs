@@ -62,7 +62,8 @@ fn number(data: &[u8]) {
         .into_iter()
         .find_map(|piece| piece.ok()?.plain[1])
         .map(f64::to_bits);
-    let legal = serde_json::from_str::<Tree>(&text).is_ok();
+    // Without reading the value: serde_json calls numbers that round to the largest one too large.
+    let legal = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
     let expected = text.parse::<f64>().ok().filter(|value| legal && value.is_finite());
     assert_eq!(sum, expected.map(f64::to_bits), "{text}");
 }
