@@ -237,7 +237,7 @@ fn refresh(meters: &Meters, budget: &Arc<Budget>, door: &Arc<Door>) -> Arc<dyn F
         let Some(door) = door.upgrade() else { return };
         let mapper = door.mapper();
         for (kind, most) in mapper.series_limits() {
-            meters.gauge(&meters::SERIES_LIMIT, &[kind.name()]).set(f64::from(most));
+            meters.gauge(&meters::SERIES_LIMIT, &[kind.name()]).set(most.map_or(0.0, f64::from));
         }
         let stats = mapper.cache_stats();
         cache_bytes.set(stats.bytes as f64);

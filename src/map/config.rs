@@ -158,6 +158,29 @@ impl SeriesLimit {
     }
 }
 
+/// Which limit kept a series out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKind {
+    /// That of all series.
+    PerHour,
+    /// That of the series of a namespace.
+    PerNamespacePerHour,
+}
+
+impl LimitKind {
+    /// All kinds, in the order of [`Limited::samples`](super::Limited::samples).
+    pub const ALL: [Self; 2] = [Self::PerHour, Self::PerNamespacePerHour];
+
+    /// As metrics and logs name it: the setting's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PerHour => "per_hour",
+            Self::PerNamespacePerHour => "per_namespace_per_hour",
+        }
+    }
+}
+
 /// The `cloudwatch` section.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
@@ -215,4 +238,25 @@ pub struct Plan {
     pub relabel: Vec<Rule>,
     /// The destinations, in the order of the configuration.
     pub outlets: Vec<Outlet>,
+}
+
+impl Plan {
+    /// Whether a series that passed under another plan has the same labels under this one, where the
+    /// first destination that keeps it is concerned. Which statistics become series may differ.
+    #[must_use]
+    pub fn labels_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.config, &other.config);
+        (ours.naming, &ours.job) == (theirs.naming, &theirs.job)
+            && self.external_labels == other.external_labels
+            && self.relabel == other.relabel
+            && self.decisive_rules().eq(other.decisive_rules())
+    }
+
+    /// The rules of the destinations up to the first that keeps everything: none further back is
+    /// the first to keep a series.
+    fn decisive_rules(&self) -> impl Iterator<Item = &[Rule]> {
+        let first = self.outlets.iter().position(|outlet| outlet.write_relabel.is_empty());
+        let deciding = first.map_or(self.outlets.len(), |first| first + 1);
+        self.outlets.iter().take(deciding).map(|outlet| &*outlet.write_relabel)
+    }
 }

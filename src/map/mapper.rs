@@ -6,11 +6,11 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::cache::{Cache, CacheStats};
-use super::config::{Plan, Timestamp};
+use super::config::{LimitKind, Plan, Timestamp};
 use super::encode::Hashes;
 use super::labels::{Conflict, Conflicts, Label};
 use super::repeats::{Repeats, scratch_bytes};
-use super::series_limit::{KnownSeries, LimitKind, Limited};
+use super::series_limit::{KnownSeries, Limited};
 use super::{key, render};
 use crate::decode::{Format, Reading};
 use crate::sample::{ABSENT, Batch, Family, Freshness, Identity, NORMAL_NAN, Row, SampleRef, slot};
@@ -45,21 +45,36 @@ impl Mapper {
         }
     }
 
-    /// A mapper with another plan that knows the series of the last hour from an old one, so that they
-    /// pass as before. While the limit stays, both count as one.
+    /// A mapper with another plan in the place of an old one. It knows the series of the last hour,
+    /// so that they pass as before, unless the size of the limit is another, or the plan makes other
+    /// labels: then every series would be a new one, and it begins with none. What the old one has
+    /// begun ends without a limit then.
     #[must_use]
     pub fn with_known_series_of(plan: Plan, old: &Self) -> Self {
         let known_series = match (plan.config.series_limit, &old.known_series) {
             (Some(limit), Some(known)) => Some(known.under(limit)),
             (limit, _) => limit.map(KnownSeries::new),
         };
-        Self {
+        let is_labelled_alike = plan.labels_as(&old.plan);
+        let mut mapper = Self {
             cache: Cache::new(plan.config.series_cache),
             known_series,
             plan,
             // Series are known by their hashes.
             hashes: old.hashes.clone(),
             keys: foldhash::fast::RandomState::default(),
+        };
+        if !is_labelled_alike {
+            mapper.forget_series();
+        }
+        mapper
+    }
+
+    /// Begins the count of series anew: for when something changes their labels of which the plan
+    /// knows nothing.
+    pub fn forget_series(&mut self) {
+        if let Some(known) = &mut self.known_series {
+            known.forget();
         }
     }
 
@@ -120,12 +135,19 @@ impl Mapper {
         self.cache.stats()
     }
 
-    /// The limits of series that are set.
-    pub fn series_limits(&self) -> impl Iterator<Item = (LimitKind, u32)> {
+    /// The limits of series, in the order of [`LimitKind::ALL`]; none where not set.
+    #[must_use]
+    pub fn series_limits(&self) -> [(LimitKind, Option<u32>); 2] {
         let limit = self.plan.config.series_limit;
-        let per_namespace = limit.and_then(|limit| limit.per_namespace_per_hour);
-        let per_hour = limit.map(|limit| (LimitKind::PerHour, limit.per_hour));
-        per_hour.into_iter().chain(per_namespace.map(|most| (LimitKind::PerNamespacePerHour, most)))
+        LimitKind::ALL.map(|kind| {
+            let most = match kind {
+                LimitKind::PerHour => limit.map(|limit| limit.per_hour),
+                LimitKind::PerNamespacePerHour => {
+                    limit.and_then(|limit| limit.per_namespace_per_hour)
+                }
+            };
+            (kind, most)
+        })
     }
 
     /// Distinct series seen in the hour before a time, milliseconds since 1970; 0 if they are not
@@ -133,6 +155,13 @@ impl Mapper {
     #[must_use]
     pub fn series_last_hour(&self, now_ms: u64) -> u64 {
         self.known_series.as_ref().map_or(0, |known| known.count(minute(now_ms)))
+    }
+
+    /// The namespaces with the most series of the last hour, at most so many, each with the number of
+    /// its series. None if series are not limited.
+    #[must_use]
+    pub fn fullest_namespaces(&self, most: usize) -> Vec<(String, u32)> {
+        self.known_series.as_ref().map_or_else(Vec::new, |known| known.fullest_namespaces(most))
     }
 }
 

@@ -22,14 +22,14 @@ mod render;
 mod encode;
 // How many series there may be.
 mod series_limit;
-mod known_series;
+mod known_table;
 // Order and repeats within a request.
 mod repeats;
 
 pub use cache::CacheStats;
 pub use config::{
-    Config, Naming, Outlet, Plan, SeriesLimit, Statistics, StatisticsRule, Timestamp,
+    Config, LimitKind, Naming, Outlet, Plan, SeriesLimit, Statistics, StatisticsRule, Timestamp,
 };
 pub use labels::Conflict;
 pub use mapper::{Mapped, Mapper, Mapping, Slice};
-pub use series_limit::{LimitKind, Limited};
+pub use series_limit::Limited;

@@ -8,38 +8,15 @@
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::config::SeriesLimit;
-use super::known_series::Known;
+use super::config::{LimitKind, SeriesLimit};
+use super::known_table::{KnownTable, Namespace};
 use crate::sample::{ABSENT, Admitted, Identity};
-
-/// Which limit kept a series out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitKind {
-    /// That of all series.
-    PerHour,
-    /// That of the series of a namespace.
-    PerNamespacePerHour,
-}
-
-impl LimitKind {
-    /// All kinds, in the order of [`Limited::samples`].
-    pub const ALL: [Self; 2] = [Self::PerHour, Self::PerNamespacePerHour];
-
-    /// As metrics and logs name it: the setting's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PerHour => "per_hour",
-            Self::PerNamespacePerHour => "per_namespace_per_hour",
-        }
-    }
-}
 
 /// What the limit kept out of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limited {
-    /// Samples left out, in the order of [`LimitKind::ALL`]: each once, whatever the number of
-    /// destinations.
+    /// Samples left out, in the order of [`LimitKind::ALL`]: each once per attempt,
+    /// whatever the number of destinations.
     pub samples: [u64; 2],
     /// The namespace of the first of them, in the same order.
     pub namespaces: [Option<Arc<str>>; 2],
@@ -57,34 +34,62 @@ impl Limited {
     }
 }
 
-/// The series of the last hour. Mappers that follow one another share it while its limit stays.
+/// The series of the last hour. Mappers that follow one another share it while its size stays.
 #[derive(Clone, Debug)]
 pub(super) struct KnownSeries {
-    limit: SeriesLimit,
-    known: Arc<Mutex<Known>>,
+    table: Arc<Mutex<KnownTable>>,
+    /// That of the table while its series are this mapper's.
+    generation: u32,
     namespace_hashes: foldhash::quality::RandomState,
 }
 
 impl KnownSeries {
     pub(super) fn new(limit: SeriesLimit) -> Self {
-        let known = Arc::new(Mutex::new(Known::new(limit)));
-        Self { limit, known, namespace_hashes: foldhash::quality::RandomState::default() }
+        Self {
+            table: Arc::new(Mutex::new(KnownTable::new(limit))),
+            generation: 0,
+            namespace_hashes: foldhash::quality::RandomState::default(),
+        }
     }
 
-    /// The series that are known already, under another limit: if that is lower, those seen last.
+    /// The series that are known already, from now on under another limit. Only one of the same
+    /// size can share the table.
     pub(super) fn under(&self, limit: SeriesLimit) -> Self {
-        if limit == self.limit {
-            return self.clone();
+        let mut table = self.lock();
+        if table.per_hour() != limit.per_hour {
+            return Self::new(limit);
         }
-        let known = Arc::new(Mutex::new(self.lock().under(limit)));
-        Self { limit, known, namespace_hashes: self.namespace_hashes.clone() }
+        table.limit_namespaces(limit.per_namespace_per_hour);
+        self.clone()
+    }
+
+    /// Begins anew. What shares the table with this goes on without a limit: requests that have
+    /// begun, whose series are not those of later ones.
+    pub(super) fn forget(&mut self) {
+        let mut table = self.lock();
+        table.forget();
+        let generation = table.generation();
+        drop(table);
+        self.generation = generation;
     }
 
     /// How many series were seen in the hour before a minute.
     pub(super) fn count(&self, minute: u32) -> u64 {
-        let mut known = self.lock();
-        known.sweep(minute);
-        known.len as u64
+        let pieces = self.lock().sweep_pieces();
+        for _ in 0..pieces {
+            // Mapping goes on between the pieces.
+            let mut table = self.lock();
+            if table.is_swept(minute) {
+                break;
+            }
+            table.sweep_on(minute);
+        }
+        self.lock().len() as u64
+    }
+
+    /// The namespaces with the most series.
+    pub(super) fn fullest_namespaces(&self, most: usize) -> Vec<(String, u32)> {
+        self.lock().fullest_namespaces(most)
     }
 
     /// Takes the values of series that are beyond the limit out of a row, and counts them.
@@ -113,8 +118,12 @@ impl KnownSeries {
         mut admitted: u32,
         limited: &mut Limited,
     ) {
-        let namespace = self.namespace_hashes.hash_one(&*identity.namespace);
+        let name = &*identity.namespace;
+        let namespace = Namespace { hash: self.namespace_hashes.hash_one(name), name };
         let mut known = self.lock();
+        if known.generation() != self.generation {
+            return;
+        }
         for (slot, value) in values.iter_mut().enumerate() {
             if value.to_bits() == ABSENT || Admitted::holds(admitted, slot) {
                 continue;
@@ -136,32 +145,7 @@ impl KnownSeries {
     }
 
     /// A panic under the lock leaves the table usable, if one series short.
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn limit(per_hour: u32, per_namespace_per_hour: Option<u32>) -> SeriesLimit {
-        SeriesLimit { per_hour, per_namespace_per_hour }
-    }
-
-    #[test]
-    fn a_lower_limit_keeps_those_seen_last() {
-        let old = KnownSeries::new(limit(100, None));
-        assert!((1..=100).all(|n| old.lock().admit(n, n % 5, 1_000 + n as u32 % 50).is_ok()));
-        assert!(Arc::ptr_eq(&old.known, &old.under(old.limit).known));
-        let new = old.under(limit(10, Some(2)));
-        let mut new = new.lock();
-        assert_eq!((new.len, new.namespaces.counts.iter().sum::<u32>()), (10, 10));
-        for n in 1..=100 {
-            let is_last = n % 50 >= 45;
-            assert_eq!(new.admit(n, n % 5, 1_049).is_ok(), is_last, "{n}");
-        }
-        let wider = old.under(limit(200, None));
-        assert!((1..=100).all(|n| wider.lock().find(n).is_ok()));
+    fn lock(&self) -> MutexGuard<'_, KnownTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -92,11 +92,11 @@ metrics! {
     SAMPLES_SUPERSEDED = "sluicegate_samples_superseded_total", Kind::Counter, ["destination"],
         "Samples replaced by a later one of the same series and timestamp in the same request.";
     SERIES_LIMITED = "sluicegate_series_limited_samples_total", Kind::Counter, ["limit"],
-        "Samples of new series beyond `series_limit`, left out before any destination, each once; by the limit that they met.";
+        "Samples of new series beyond `series_limit`, left out before any destination, each once per attempt; by the limit that they met.";
     SERIES_LAST_HOUR = "sluicegate_series_last_hour", Kind::Gauge, [],
         "Distinct series of the last hour; 0 where no `series_limit` is set.";
     SERIES_LIMIT = "sluicegate_series_limit", Kind::Gauge, ["limit"],
-        "Distinct series that an hour may have; absent where not set.";
+        "Distinct series that an hour may have; 0: none set.";
 
     // The books.
     SAMPLES_RECEIVED = "sluicegate_samples_received_total", Kind::Counter, ["destination"],

@@ -24,10 +24,14 @@ const FIXED: [Fixed; 6] = [
         is_same: |old, new| old.server.listen_address == new.server.listen_address,
     },
     Fixed { key: "server.budget", is_same: |old, new| old.server.budget == new.server.budget },
-    // The table of known series is taken out of the budget.
+    // Its table is taken out of the budget.
     Fixed {
-        key: "cloudwatch.series_limit.per_hour",
-        is_same: |old, new| old.requests_budget() == new.requests_budget(),
+        key: "cloudwatch.series_limit (whether it is set, and its per_hour)",
+        is_same: |old, new| {
+            let entries =
+                |config: &Config| config.cloudwatch.series_limit.map(|limit| limit.table_entries());
+            entries(old) == entries(new)
+        },
     },
     Fixed {
         key: "telemetry.listen_address",
@@ -105,8 +109,14 @@ impl House {
         // Nothing can fail from here on.
         let lanes = current.outposts.follow(&config, prepared);
         let plan = config.plan();
-        if plan != *current.mapper.plan() {
-            let mapper = Mapper::with_known_series_of(plan, &current.mapper);
+        // They are labels, too, which the door hands to the mapping.
+        let old = &current.config.server;
+        let has_other_attributes = config.server.common_attributes != old.common_attributes;
+        if plan != *current.mapper.plan() || has_other_attributes {
+            let mut mapper = Mapper::with_known_series_of(plan, &current.mapper);
+            if has_other_attributes {
+                mapper.forget_series();
+            }
             std::mem::replace(&mut current.mapper, Arc::new(mapper)).retire();
         }
         let mapper = Arc::clone(&current.mapper);

@@ -10,7 +10,7 @@ use tracing::error;
 use super::reply::now_ms;
 use super::skips::Skips;
 use crate::decode::{Format, Reason};
-use crate::map::{LimitKind, Limited};
+use crate::map::{LimitKind, Limited, Mapper};
 use crate::meters::{self, Meters, Weighted};
 use crate::sample::Freshness;
 use crate::seldom::Seldom;
@@ -19,6 +19,8 @@ use crate::seldom::Seldom;
 const STREAMS_MAX: usize = 1_000;
 /// Namespaces with a histogram of their own.
 const NAMESPACES_MAX: usize = 100;
+/// Namespaces that are named when a limit is met: those with the most series.
+const NAMESPACES_NAMED: usize = 3;
 /// The label value of those beyond.
 const OTHER: &str = "other";
 /// Statuses that can be answered on the Firehose path, shown from the start.
@@ -108,7 +110,7 @@ impl Books {
     }
 
     /// A body was decoded.
-    pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips) {
+    pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips, mapper: impl Fn() -> Arc<Mapper>) {
         if let Some(body_bytes) = numbers.body_bytes {
             self.body_bytes.record(body_bytes as f64);
         }
@@ -128,10 +130,10 @@ impl Books {
         for (conflict, times) in &numbers.conflicts {
             self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
         }
-        self.limited(&numbers.limited);
+        self.limited(&numbers.limited, mapper);
     }
 
-    fn limited(&self, limited: &Limited) {
+    fn limited(&self, limited: &Limited, mapper: impl Fn() -> Arc<Mapper>) {
         let kinds = LimitKind::ALL.into_iter().zip(&self.limited);
         for ((kind, (counter, seldom)), (samples, namespace)) in
             kinds.zip(limited.samples.iter().zip(&limited.namespaces))
@@ -141,9 +143,16 @@ impl Books {
                 && let Some(unsaid) = seldom.due()
             {
                 let limit = kind.name();
+                let fullest = mapper().fullest_namespaces(NAMESPACES_NAMED);
+                let fullest = fullest.iter().map(|(name, series)| format!("{name}: {series}"));
+                let most_series = fullest.collect::<Vec<_>>().join(", ");
                 error!(
                     limit,
-                    namespace, samples, unsaid, "samples of series beyond the limit left out"
+                    namespace,
+                    samples,
+                    unsaid,
+                    most_series = most_series.as_str(),
+                    "samples of series beyond the limit left out"
                 );
             }
         }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
+use sluicegate::config::{Source, load_within};
 use sluicegate::demo::firehose::Outcome;
 use sluicegate::demo::receiver::Receiver;
+use sluicegate::pipeline::Rejected;
 
-use super::house::{Standing, minute};
+use super::house::{KEY, Standing, minute};
 
 /// One data point of a metric of which only the sum becomes a series.
 fn line(namespace: &str, metric: usize, at_ms: i64) -> Vec<u8> {
@@ -62,6 +64,75 @@ async fn the_same_hundred_of_a_hundred_and_fifty_series_are_stored_again_and_aga
         } else {
             assert_eq!(stored, first, "other series in round {round}");
         }
+    }
+    standing.house.stop().await;
+}
+
+/// What changes labels makes every series a new one, which is no reason to leave one out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_leaves_no_good_series_out() {
+    let receiver = Receiver::start().await.unwrap();
+    let rest = |limit: &str, more: &str| {
+        format!(
+            "cloudwatch: {{ statistics: [sum]{limit} }}\n{more}\nremote_write:\n  \
+             - {{ name: there, url: \"{}\" }}",
+            receiver.url()
+        )
+    };
+    const ONE: &str = ", series_limit: { per_hour: 1 }";
+    const BOTH: &str = ", series_limit: { per_hour: 1, per_namespace_per_hour: 1 }";
+    const LABELS: &str = "global: { external_labels: { replica: b } }";
+    let attributes = "  common_attributes: [team]";
+    let standing = Standing::start("", &rest(ONE, "")).await;
+    let plans = [
+        ("", rest(ONE, "")),
+        // It touches no label: what was known is known.
+        ("", rest(BOTH, "")),
+        ("", rest(BOTH, LABELS)),
+        (attributes, rest(BOTH, LABELS)),
+        (attributes, rest(ONE, "")),
+    ];
+    let mut limited = 0.0;
+    for (round, (server, rest)) in plans.into_iter().enumerate() {
+        standing.reload(server, &rest).await.unwrap();
+        let at_ms = minute(10 - i64::try_from(round).unwrap());
+        for metric in [0, 1] {
+            let delivery = standing.firehose(true).deliver(vec![line("One", metric, at_ms)]).await;
+            assert_eq!(delivery.outcome, Outcome::Delivered, "{delivery:?}");
+        }
+        limited += 1.0;
+        let figures = standing.rest().await;
+        let of = |name, limit| figures.value(name, &[("limit", limit)]);
+        let left_out = ["per_hour", "per_namespace_per_hour"]
+            .map(|limit| of("sluicegate_series_limited_samples_total", limit));
+        assert_eq!(left_out.iter().sum::<f64>(), limited, "{rest}");
+        assert_eq!(figures.outcomes("there")[0], limited, "{rest}");
+        assert_eq!(figures.value("sluicegate_series_last_hour", &[]), 1.0);
+        let per_namespace = if rest.contains("per_namespace") { 1.0 } else { 0.0 };
+        assert_eq!(of("sluicegate_series_limit", "per_namespace_per_hour"), per_namespace);
+        assert_eq!(of("sluicegate_series_limit", "per_hour"), 1.0);
+    }
+    receiver.read(|ledger| {
+        let is_first =
+            |labels: &Vec<(String, String)>| labels.iter().any(|(_, value)| value == "0");
+        assert!(ledger.series.keys().all(is_first), "{:?}", ledger.series.keys());
+    });
+
+    // Its size is for the life of the process.
+    let size = "cloudwatch.series_limit (whether it is set, and its per_hour) cannot change";
+    for (budget, limit, fault) in [
+        ("256MiB", "", size),
+        ("256MiB", ", series_limit: { per_hour: 2 }", size),
+        ("256MiB", ", series_limit: { per_namespace_per_hour: 1 }", size),
+        ("128MiB", ONE, "server.budget cannot change"),
+    ] {
+        let text = format!(
+            "server: {{ access_keys: [{{ name: test, key: {KEY} }}], budget: {budget} }}\n{}",
+            rest(limit, "")
+        );
+        let loaded = load_within(Source::Content(&text), &|_| None, None);
+        let Rejected(lines) = standing.house.reload(loaded).await.unwrap_err();
+        assert!(lines.len() == 1 && lines[0].starts_with(fault), "{limit}: {lines:?}");
     }
     standing.house.stop().await;
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sluicegate::map::{Config, Limited, Mapped, Mapper, Outlet, Plan, SeriesLimit, Slice, relabel};
+use sluicegate::map::{
+    Config, Limited, Mapped, Mapper, Naming, Outlet, Plan, SeriesLimit, Slice, relabel,
+};
 
 use crate::map_kit::{Point, mapper, samples};
 
@@ -139,27 +141,101 @@ fn a_pass_that_is_broken_off_and_slices_change_nothing() {
     assert_eq!(mapper.series_last_hour(NOW_MS), 102);
 }
 
-#[test]
-fn a_new_mapper_knows_what_the_old_one_knew() {
-    let plan = |config| Plan {
+fn plan(config: Config) -> Plan {
+    Plan {
         config,
         external_labels: Vec::new(),
         relabel: Vec::new(),
         outlets: vec![Outlet { lanes: 1, write_relabel: Vec::new() }],
-    };
-    let old = Mapper::new(plan(config(50, None)));
-    let all = points("AWS/EC2", 0..20);
-    let first = series(&map_at(&old, &all, NOW_MS), 0);
-    for (limit, passed) in [(50, 50), (70, 70), (30, 30)] {
-        let new = Mapper::with_known_series_of(plan(config(limit, None)), &old);
-        let mapped = map_at(&new, &all, NOW_MS);
-        let found = series(&mapped, 0);
-        assert_eq!((found.len(), left_out(&mapped.limited)), (passed, [100 - passed as u64, 0]));
-        assert!(found.is_subset(&first) || first.is_subset(&found), "limit {limit}");
     }
-    let unlimited = Mapper::with_known_series_of(plan(Config::default()), &old);
-    let mapped = map_at(&unlimited, &all, NOW_MS);
-    assert_eq!((mapped.samples[0], unlimited.series_last_hour(NOW_MS)), (100, 0));
-    let limited = Mapper::with_known_series_of(plan(config(50, None)), &unlimited);
-    assert_eq!(limited.series_last_hour(NOW_MS), 0);
+}
+
+#[test]
+fn a_new_mapper_knows_what_the_old_one_knew() {
+    let mut current = Mapper::new(plan(config(50, None)));
+    let all = points("AWS/EC2", 0..20);
+    let first = series(&map_at(&current, &all, NOW_MS), 0);
+    let keeps = |passed, by_kind, next: Plan, current: &mut Mapper| {
+        *current = Mapper::with_known_series_of(next, current);
+        let mapped = map_at(current, &all, NOW_MS);
+        assert_eq!((mapped.samples[0], left_out(&mapped.limited)), (passed, by_kind));
+        let found = series(&mapped, 0);
+        assert!(found.is_subset(&first) || first.is_subset(&found));
+    };
+    // What touches no label leaves the count alone.
+    let end = Config { timestamp: sluicegate::map::Timestamp::End, ..config(50, None) };
+    keeps(50, [50, 0], plan(end), &mut current);
+    keeps(50, [50, 0], plan(Config { series_cache: 0, ..config(50, None) }), &mut current);
+    let lanes = vec![Outlet { lanes: 7, write_relabel: Vec::new() }];
+    keeps(50, [50, 0], Plan { outlets: lanes, ..plan(config(50, None)) }, &mut current);
+    // A namespace's limit holds at once; what is known passes.
+    keeps(50, [0, 50], plan(config(50, Some(10))), &mut current);
+    // None at all, and then one that has seen nothing yet.
+    keeps(100, [0, 0], plan(Config::default()), &mut current);
+    assert_eq!(current.series_last_hour(NOW_MS), 0);
+    keeps(30, [70, 0], plan(config(30, None)), &mut current);
+    // Another size begins with none.
+    keeps(70, [30, 0], plan(config(70, None)), &mut current);
+}
+
+/// New labels make every series a new one: nothing that passed may be left out for that.
+#[test]
+fn what_changes_labels_begins_the_count_anew() {
+    let rule = |label: &str| {
+        let draft = relabel::Draft {
+            target_label: Some(label.to_owned()),
+            replacement: Some("x".to_owned()),
+            ..relabel::Draft::default()
+        };
+        vec![draft.build().unwrap()]
+    };
+    let old = || plan(config(100, None));
+    let outlet = |write_relabel| Outlet { lanes: 1, write_relabel };
+    let named = Naming::Telegraf;
+    let changes: [(&str, Plan); 7] = [
+        ("naming", plan(Config { naming: named, ..config(100, None) })),
+        ("job", plan(Config { job: Some("other".to_owned()), ..config(100, None) })),
+        (
+            "external labels",
+            Plan { external_labels: vec![("replica".to_owned(), "b".to_owned())], ..old() },
+        ),
+        ("rules", Plan { relabel: rule("tag"), ..old() }),
+        ("the first destination", Plan { outlets: vec![outlet(rule("tag"))], ..old() }),
+        ("another in front", Plan { outlets: vec![outlet(rule("a")), outlet(vec![])], ..old() }),
+        (
+            "with another namespace limit",
+            Plan {
+                external_labels: vec![("replica".to_owned(), "b".to_owned())],
+                ..plan(config(100, Some(100)))
+            },
+        ),
+    ];
+    let all = points("AWS/EC2", 0..20);
+    for (what, new) in changes {
+        let before = Mapper::new(old());
+        assert_eq!(left_out(&map_at(&before, &all, NOW_MS).limited), [0, 0]);
+        let mut begun = before.begin(&[], NOW_MS);
+        let after = Mapper::with_known_series_of(new, &before);
+        let mapped = map_at(&after, &all, NOW_MS);
+        assert_eq!((mapped.samples[0], left_out(&mapped.limited)), (100, [0, 0]), "{what}");
+        // What has begun before takes no place, and loses nothing.
+        for point in points("AWS/RDS", 0..9) {
+            point.read(|reading| begun.reading(reading));
+        }
+        let begun = begun.finish();
+        assert_eq!((begun.samples[0], left_out(&begun.limited)), (45, [0, 0]), "{what}");
+        assert_eq!(after.series_last_hour(NOW_MS), 100, "{what}");
+        // The limit holds as before.
+        let mapped = map_at(&after, &points("AWS/RDS", 0..1), NOW_MS);
+        assert_eq!((mapped.samples[0], mapped.limited.samples.iter().sum()), (0, 5_u64), "{what}");
+        assert_eq!(after.fullest_namespaces(3), [("AWS/EC2".to_owned(), 100)], "{what}");
+    }
+    // A destination behind one that keeps everything decides of no series.
+    let before = Mapper::new(old());
+    map_at(&before, &all, NOW_MS);
+    let behind = Plan { outlets: vec![outlet(vec![]), outlet(rule("tag"))], ..old() };
+    let mut after = Mapper::with_known_series_of(behind, &before);
+    assert_eq!(after.series_last_hour(NOW_MS), 100);
+    after.forget_series();
+    assert_eq!(after.series_last_hour(NOW_MS), 0);
 }
