@@ -128,10 +128,10 @@ impl Books {
         for (conflict, times) in &numbers.conflicts {
             self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
         }
-        self.limited(&numbers.limited);
     }
 
-    fn limited(&self, limited: &Limited) {
+    /// Samples that are about to be handed to the lanes lack these.
+    pub(super) fn limited(&self, limited: &Limited) {
         let kinds = LimitKind::ALL.into_iter().zip(&self.limited);
         for ((kind, (counter, seldom)), (samples, namespace)) in
             kinds.zip(limited.samples.iter().zip(&limited.namespaces))

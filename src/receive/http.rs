@@ -244,7 +244,9 @@ impl Door {
         batches: u32,
     ) -> Result<(), Answer> {
         let Decoded { mut batch, permit, numbers, .. } = decoded;
+        // What is left out of the samples, and not what a repetition of them would leave out.
         rules.count_superseded(&numbers.superseded);
+        self.books.limited(&numbers.limited);
         let freshness = std::mem::take(&mut batch.freshness);
         let (id, deadline) = (terms.request_id.clone(), terms.deadline);
         let request = queue::Request { id, deadline, batches, claim: Some(claim) };
