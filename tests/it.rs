@@ -216,9 +216,13 @@ mod python;
 #[path = "it/receive_again.rs"]
 mod receive_again;
 
-/// What makes a request another one, and what is remembered of slices and across reloads.
+/// What makes a request another one, and what is remembered of slices.
 #[path = "it/receive_again_content.rs"]
 mod receive_again_content;
+
+/// Requests that come again after the configuration has changed.
+#[path = "it/receive_again_reload.rs"]
+mod receive_again_reload;
 
 /// Every row of the status table, and what a request leaves behind.
 #[path = "it/receive_answers.rs"]

@@ -72,7 +72,7 @@ metrics! {
     RECORDS_SKIPPED = "sluicegate_records_skipped_total", Kind::Counter, ["reason"],
         "Records, lines, frames or data points that could not be decoded, by reason.";
     DATAPOINTS = "sluicegate_datapoints_total", Kind::Counter, ["format"],
-        "CloudWatch data points decoded, by format.";
+        "CloudWatch data points decoded, by format, those of requests that came again included.";
 
     // Readings to series.
     SERIES_CACHE_HITS = "sluicegate_series_cache_hits_total", Kind::Counter, [],
@@ -92,7 +92,7 @@ metrics! {
     SAMPLES_SUPERSEDED = "sluicegate_samples_superseded_total", Kind::Counter, ["destination"],
         "Samples replaced by a later one of the same series and timestamp in the same request.";
     SERIES_LIMITED = "sluicegate_series_limited_samples_total", Kind::Counter, ["limit"],
-        "Samples of new series beyond `series_limit`, left out before any destination, each once per attempt; by the limit that they met.";
+        "Samples of new series beyond `series_limit`, left out before any destination, each once per attempt, and not for requests that are answered from memory; by the limit that they met.";
     SERIES_LAST_HOUR = "sluicegate_series_last_hour", Kind::Gauge, [],
         "Distinct series of the last hour; 0 where no `series_limit` is set.";
     SERIES_LIMIT = "sluicegate_series_limit", Kind::Gauge, ["limit"],

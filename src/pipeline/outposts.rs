@@ -1,5 +1,5 @@
 //! The destinations at work: each one's remote, lanes and metadata, across reloads of the
-//! configuration. They are known by name.
+//! configuration. They are known by name, and what they have settled by their serials.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ pub(super) struct Outposts {
     builders: Builders,
     lanes: Lanes,
     standing: HashMap<String, Outpost>,
+    last_serial: u64,
     /// Of destinations that were removed: cancelled when their lanes have ended.
     retired: HashMap<String, CancellationToken>,
 }
@@ -47,6 +48,8 @@ pub(super) struct Outposts {
 /// One destination.
 #[derive(Debug)]
 struct Outpost {
+    /// Another one as soon as its samples may go to another place.
+    serial: u64,
     orders: watch::Sender<Arc<Orders<Remote>>>,
     report: Arc<Report>,
     families: Arc<Families>,
@@ -64,7 +67,7 @@ pub(super) struct Prepared(Vec<Arc<Orders<Remote>>>);
 impl Outposts {
     pub(super) fn new(builders: Builders) -> Self {
         let lanes = LanesBuilder::new(0).build();
-        Self { builders, lanes, standing: HashMap::new(), retired: HashMap::new() }
+        Self { builders, lanes, standing: HashMap::new(), last_serial: 0, retired: HashMap::new() }
     }
 
     /// Makes what the destinations need that are new or have changed.
@@ -104,15 +107,24 @@ impl Outposts {
             let destination = orders.destination.clone();
             let name = destination.name.clone();
             let old = before.remove(&name);
+            let serial = match &old {
+                Some(post) if goes_to_the_same(&post.orders.borrow().destination, &destination) => {
+                    post.serial
+                }
+                _ => {
+                    self.last_serial += 1;
+                    self.last_serial
+                }
+            };
             let lanes = destination.queue_config.max_shards;
             let limits = queue::Limits {
                 share_bytes: share_bytes(config, &destination),
                 isolation_max: destination.max_isolation_requests,
             };
             let is_kept = old.is_some()
-                && builder.keep(&self.lanes, &name, destination.required, lanes, limits);
+                && builder.keep(&self.lanes, &name, serial, destination.required, lanes, limits);
             let post = match old {
-                Some(post) if is_kept => self.builders.change(post, orders),
+                Some(post) if is_kept => self.builders.change(post, orders, serial),
                 old => {
                     let previous = match &old {
                         Some(post) => {
@@ -123,9 +135,15 @@ impl Outposts {
                         None => self.retired.get(&name).cloned(),
                     };
                     let meters = &self.builders.meters;
-                    let inboxes =
-                        builder.destination(&name, destination.required, lanes, limits, meters);
-                    self.builders.build(orders, inboxes, previous.as_ref(), old)
+                    let inboxes = builder.destination(
+                        &name,
+                        serial,
+                        destination.required,
+                        lanes,
+                        limits,
+                        meters,
+                    );
+                    self.builders.build(orders, serial, inboxes, previous.as_ref(), old)
                 }
             };
             self.standing.insert(name, post);
@@ -141,19 +159,20 @@ impl Outposts {
 
 impl Builders {
     /// Gives a destination new orders, if they are new.
-    fn change(&self, post: Outpost, orders: Arc<Orders<Remote>>) -> Outpost {
+    fn change(&self, post: Outpost, orders: Arc<Orders<Remote>>, serial: u64) -> Outpost {
         if Arc::ptr_eq(&post.orders.borrow(), &orders) {
             return post;
         }
         let metadata = self.send_metadata(&orders, &post.families);
         post.orders.send_replace(orders);
-        Outpost { _metadata: metadata, ..post }
+        Outpost { serial, _metadata: metadata, ..post }
     }
 
     /// Starts a destination's lanes, after the `previous` ones of its name.
     fn build(
         &self,
         orders: Arc<Orders<Remote>>,
+        serial: u64,
         inboxes: Vec<Inbox>,
         previous: Option<&CancellationToken>,
         old: Option<Outpost>,
@@ -192,7 +211,7 @@ impl Builders {
                 }
             });
         }
-        Outpost { orders, report, families, _metadata: metadata, ended }
+        Outpost { serial, orders, report, families, _metadata: metadata, ended }
     }
 
     /// Tells a destination of its metric families until the guard is dropped.
@@ -209,6 +228,16 @@ impl Builders {
         }
         stop.drop_guard()
     }
+}
+
+/// Whether two destinations of one name are one receiver, that gets the same samples. Credentials
+/// count: receivers tell by them whose the samples are.
+fn goes_to_the_same(old: &Destination, new: &Destination) -> bool {
+    old.url == new.url
+        && old.headers == new.headers
+        && old.auth == new.auth
+        && old.tls_config == new.tls_config
+        && old.write_relabel_configs == new.write_relabel_configs
 }
 
 /// What a destination's unsettled batches may hold of the budget. With several destinations none

@@ -127,14 +127,14 @@ impl Load {
     }
 
     /// A destination has settled all samples of a part.
-    pub(super) fn part_delivered(&self, destination: usize, name: &str) {
+    pub(super) fn part_delivered(&self, destination: usize, serial: u64) {
         let mut state = self.state();
         let Some(unsettled) = state.unsettled_at.get_mut(destination) else { return };
         *unsettled = unsettled.saturating_sub(1);
         if *unsettled == 0
             && let Some(claim) = &mut state.claim
         {
-            claim.settled_at(name);
+            claim.settled_at(serial);
         }
     }
 

@@ -9,6 +9,7 @@ use tracing::error;
 
 use super::ack::{Acked, Load, Parts, Request};
 use super::budget::{Budget, Permit};
+use super::ledger::Serials;
 use crate::meters::{self, Meters};
 use crate::sample::{Batch, SampleRef};
 use crate::seldom::Seldom;
@@ -76,6 +77,7 @@ pub struct Part {
     load: Arc<Load>,
     samples: Box<[SampleRef]>,
     destination: usize,
+    serial: u64,
     required: bool,
     books: Arc<Books>,
     /// How it ended so far.
@@ -134,7 +136,7 @@ impl Drop for Part {
         self.books.too_new.increment(self.tally.too_new);
         self.books.in_flight.decrement(total as f64);
         if lost == 0 {
-            self.load.part_delivered(self.destination, &self.books.destination);
+            self.load.part_delivered(self.destination, self.serial);
         }
         if !self.required {
             self.books.drop_samples(lost, "not delivered in time");
@@ -154,6 +156,7 @@ pub type Inbox = mpsc::Receiver<Part>;
 /// A destination, as the lanes see it.
 #[derive(Debug)]
 struct Outlet {
+    serial: u64,
     required: bool,
     share: Arc<Budget>,
     books: Arc<Books>,
@@ -197,10 +200,12 @@ impl LanesBuilder {
         Self { budget_bytes, outlets: Vec::new() }
     }
 
-    /// Adds a destination and returns its inboxes, one per lane.
+    /// Adds a destination and returns its inboxes, one per lane. By its serial is remembered what it
+    /// has settled: another one is for whatever takes its place under the same name.
     pub fn destination(
         &mut self,
         name: &str,
+        serial: u64,
         required: bool,
         lanes: u32,
         Limits { share_bytes, isolation_max }: Limits,
@@ -225,6 +230,7 @@ impl LanesBuilder {
         let capacity = (self.budget_bytes / REQUEST_CHARGE_MIN + 1) as usize;
         let (senders, inboxes) = (0..lanes.max(1)).map(|_| mpsc::channel(capacity)).unzip();
         self.outlets.push(Outlet {
+            serial,
             required,
             share: Budget::new(share_bytes),
             books: Arc::new(books),
@@ -241,6 +247,7 @@ impl LanesBuilder {
         &mut self,
         before: &Lanes,
         name: &str,
+        serial: u64,
         required: bool,
         lanes: u32,
         Limits { share_bytes, isolation_max }: Limits,
@@ -257,6 +264,7 @@ impl LanesBuilder {
             false => Budget::new(share_bytes),
         };
         self.outlets.push(Outlet {
+            serial,
             required,
             share,
             books: Arc::clone(&outlet.books),
@@ -279,6 +287,12 @@ impl Lanes {
         self.0.iter().map(|outlet| outlet.books.destination.as_str())
     }
 
+    /// The destinations that requests wait for.
+    #[must_use]
+    pub fn required(&self) -> Serials {
+        self.0.iter().filter(|outlet| outlet.required).map(|outlet| outlet.serial).collect()
+    }
+
     /// Hands a batch to its lanes.
     ///
     /// # Errors
@@ -293,7 +307,7 @@ impl Lanes {
         let mut by_destination = std::mem::take(&mut batch.lanes);
         if let Some(claim) = &request.claim {
             for (outlet, lanes) in self.0.iter().zip(&mut by_destination) {
-                if claim.has_settled(&outlet.books.destination) {
+                if claim.has_settled(outlet.serial) {
                     lanes.clear();
                 }
             }
@@ -341,6 +355,7 @@ impl Lanes {
                     load: Arc::clone(&load),
                     samples: samples.into_boxed_slice(),
                     destination,
+                    serial: outlet.serial,
                     required: outlet.required,
                     books: Arc::clone(&outlet.books),
                     tally: Tally::default(),

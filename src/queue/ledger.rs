@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::ack::Settled;
 use crate::meters::{self, Meters};
 
-/// Requests remembered after their end. With the table's spare room one takes about 150 bytes, and
-/// 8 more per destination that settled a request which failed: 5 MiB in all.
+/// Requests remembered after their end. With the table's spare room one takes about 150 bytes, 5 MiB
+/// in all. The list of those who settled it costs more only where it is not that of the destinations
+/// which requests wait for now: after a failure, and for ten minutes after a new configuration.
 const ENTRIES_MAX: usize = 32 << 10;
 /// How long a request is remembered after its end. Firehose tries again within two minutes.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
@@ -60,8 +61,12 @@ impl Content {
     }
 }
 
+/// Destinations by their serials. A destination keeps its serial for as long as what is sent to it
+/// goes to the same place; what has the same name after that has another one.
+pub type Serials = Arc<[u64]>;
+
 /// What requests have come to. One for the whole life of a gateway, whatever its configuration
-/// becomes: destinations are known by their names.
+/// becomes.
 pub struct Ledger {
     hashes: RandomState,
     book: Mutex<Book>,
@@ -75,12 +80,12 @@ pub enum Entry {
     /// It is the first, or the first that is not over: it is to be sent, but for what its claim
     /// says is settled.
     New(Claim),
-    /// Another one is at work on the same.
+    /// Another one is at work on the same, for every destination that this one has to wait for.
     Joined(Joined),
-    /// Another one was at work on the same and will not be answered 200. Once it has let go, this
-    /// one may enter again.
+    /// Another one is at work on the same, but its 200 would not do: it will not come any more, or
+    /// leaves out a destination. Once it has let go, this one may enter again.
     Ending(Ending),
-    /// It was delivered before.
+    /// Every destination that it has to wait for has settled it before.
     Remembered,
 }
 
@@ -90,7 +95,9 @@ pub enum Entry {
 pub struct Claim {
     ledger: Arc<Ledger>,
     key: Key,
-    /// Names of destinations, hashed, that have settled all of it.
+    /// The destinations that will have settled all of it once it is delivered.
+    serves: Serials,
+    /// Those that have settled all of it.
     settled_at: Vec<u64>,
     resumes: bool,
     delivered: bool,
@@ -109,7 +116,7 @@ pub struct Ending(watch::Receiver<Option<Settled>>);
 struct Book {
     records: HashMap<Key, Record, RandomState>,
     /// Those that have ended, oldest first. One that was resumed since has another number.
-    ended: VecDeque<Ended>,
+    ended: VecDeque<End>,
     last_number: u64,
     entries_max: usize,
     remembered_for: Duration,
@@ -118,21 +125,20 @@ struct Book {
 #[derive(Debug)]
 enum Record {
     /// The data holds a permit, so the budget bounds how many there are.
-    AtWork {
-        deadline: Instant,
-        outcome: watch::Receiver<Option<Settled>>,
-    },
-    Delivered {
-        number: u64,
-    },
-    InPart {
-        number: u64,
-        settled_at: Box<[u64]>,
-    },
+    AtWork(Box<Work>),
+    /// Delivered or not, these destinations have settled all of it.
+    Ended { number: u64, settled_at: Serials },
 }
 
 #[derive(Debug)]
-struct Ended {
+struct Work {
+    deadline: Instant,
+    serves: Serials,
+    outcome: watch::Receiver<Option<Settled>>,
+}
+
+#[derive(Debug)]
+struct End {
     at: Instant,
     key: Key,
     number: u64,
@@ -185,31 +191,36 @@ impl Ledger {
         Key { content: self.hashes.hash_one((whole.content, slice, mapper)), ..whole }
     }
 
-    /// Looks a request up that has come, and claims it if nobody else has. After `deadline` it will
-    /// not be answered 200.
-    pub fn enter(self: &Arc<Self>, key: Key, deadline: Instant) -> Entry {
+    /// Looks a request up that has come, and claims it if nobody else has. Its 200 takes that the
+    /// destinations `required` have settled it; after `deadline` it will not be answered so.
+    pub fn enter(self: &Arc<Self>, key: Key, deadline: Instant, required: &Serials) -> Entry {
         let now = Instant::now();
         let mut book = self.book();
         book.expire(now);
         let settled_at = match book.records.get(&key) {
-            Some(Record::AtWork { deadline, outcome }) => {
-                let outcome = outcome.clone();
+            Some(Record::AtWork(work)) => {
+                let outcome = work.outcome.clone();
                 let is_lost = matches!(*outcome.borrow(), Some(Settled::Lost { .. }));
-                return match is_lost || *deadline <= now {
+                return match is_lost || work.deadline <= now || !covers(&work.serves, required) {
                     true => Entry::Ending(Ending(outcome)),
                     false => Entry::Joined(Joined(outcome)),
                 };
             }
-            Some(Record::Delivered { .. }) => return Entry::Remembered,
-            Some(Record::InPart { settled_at, .. }) => settled_at.to_vec(),
+            Some(Record::Ended { settled_at, .. }) if covers(settled_at, required) => {
+                return Entry::Remembered;
+            }
+            Some(Record::Ended { settled_at, .. }) => settled_at.to_vec(),
             None => Vec::new(),
         };
         let (sender, outcome) = watch::channel(None);
-        book.records.insert(key, Record::AtWork { deadline, outcome });
+        let serves = with(required, &settled_at);
+        let work = Work { deadline, serves: Arc::clone(&serves), outcome };
+        book.records.insert(key, Record::AtWork(Box::new(work)));
         self.entries.set(book.records.len() as f64);
         Entry::New(Claim {
             ledger: Arc::clone(self),
             key,
+            serves,
             resumes: !settled_at.is_empty(),
             settled_at,
             delivered: false,
@@ -230,7 +241,7 @@ impl Book {
         }
     }
 
-    fn remember(&mut self, key: Key, record: impl FnOnce(u64) -> Record) {
+    fn remember(&mut self, key: Key, settled_at: Serials) {
         let at = Instant::now();
         self.expire(at);
         while self.ended.len() >= self.entries_max
@@ -240,17 +251,15 @@ impl Book {
         }
         self.last_number += 1;
         let number = self.last_number;
-        self.records.insert(key, record(number));
-        self.ended.push_back(Ended { at, key, number });
+        self.records.insert(key, Record::Ended { number, settled_at });
+        self.ended.push_back(End { at, key, number });
     }
 
-    fn forget(&mut self, ended: &Ended) {
-        let number = self.records.get(&ended.key).and_then(|record| match record {
-            Record::AtWork { .. } => None,
-            Record::Delivered { number } | Record::InPart { number, .. } => Some(*number),
-        });
-        if number == Some(ended.number) {
-            self.records.remove(&ended.key);
+    fn forget(&mut self, end: &End) {
+        if let Some(Record::Ended { number, .. }) = self.records.get(&end.key)
+            && *number == end.number
+        {
+            self.records.remove(&end.key);
         }
     }
 }
@@ -264,14 +273,21 @@ impl Claim {
 
     /// Whether a destination has settled all of it, now or before.
     #[must_use]
-    pub fn has_settled(&self, destination: &str) -> bool {
-        self.settled_at.contains(&self.ledger.hashes.hash_one(destination))
+    pub fn has_settled(&self, serial: u64) -> bool {
+        self.settled_at.contains(&serial)
     }
 
     /// A destination has settled all of it, without loss.
-    pub fn settled_at(&mut self, destination: &str) {
-        if !self.has_settled(destination) {
-            self.settled_at.push(self.ledger.hashes.hash_one(destination));
+    pub fn settled_at(&mut self, serial: u64) {
+        if !self.has_settled(serial) {
+            self.settled_at.push(serial);
+        }
+    }
+
+    /// Those that have settled a request have settled every slice of it.
+    pub fn settled_with(&mut self, whole: &Self) {
+        for serial in &whole.settled_at {
+            self.settled_at(*serial);
         }
     }
 
@@ -281,7 +297,7 @@ impl Claim {
         if outcome == Settled::Delivered {
             self.delivered = true;
             let mut book = self.ledger.book();
-            book.remember(self.key, |number| Record::Delivered { number });
+            book.remember(self.key, with(&self.serves, &self.settled_at));
             self.ledger.entries.set(book.records.len() as f64);
         }
         self.outcome.send_replace(Some(outcome));
@@ -298,11 +314,24 @@ impl Drop for Claim {
         if self.settled_at.is_empty() {
             book.records.remove(&self.key);
         } else {
-            let settled_at = std::mem::take(&mut self.settled_at).into_boxed_slice();
-            book.remember(self.key, |number| Record::InPart { number, settled_at });
+            book.remember(self.key, Arc::from(self.settled_at.as_slice()));
         }
         self.ledger.entries.set(book.records.len() as f64);
     }
+}
+
+/// Whether all of `others` are among these.
+fn covers(these: &[u64], others: &[u64]) -> bool {
+    others.iter().all(|serial| these.contains(serial))
+}
+
+/// These and `others`. Where they are no more than these, nothing is taken for them.
+fn with(these: &Serials, others: &[u64]) -> Serials {
+    if covers(these, others) {
+        return Arc::clone(these);
+    }
+    let more = others.iter().filter(|serial| !these.contains(serial));
+    these.iter().chain(more).copied().collect()
 }
 
 impl Joined {

@@ -92,13 +92,14 @@ impl Door {
         on_repeat: impl Fn(Again),
     ) -> Result<Turn<T>, Answer> {
         loop {
-            match self.ledger.enter(key, deadline) {
+            match self.ledger.enter(key, deadline, &rules.required) {
                 Entry::New(claim) => return Ok(Turn::Mine(claim, kept)),
                 Entry::Remembered => {
                     on_repeat(Again::Remembered);
                     return Ok(Turn::Over);
                 }
-                // The other one's answer is no more than 503 now; this one may do better.
+                // The other one's answer is 503, or says nothing of a destination that this one has
+                // to reach: this one may do better.
                 Entry::Ending(ending) => {
                     self.within(rules, deadline, ending.ended()).await?;
                 }

@@ -110,7 +110,7 @@ impl Books {
     }
 
     /// A body was decoded.
-    pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips, mapper: impl Fn() -> Arc<Mapper>) {
+    pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips) {
         if let Some(body_bytes) = numbers.body_bytes {
             self.body_bytes.record(body_bytes as f64);
         }
@@ -130,10 +130,10 @@ impl Books {
         for (conflict, times) in &numbers.conflicts {
             self.meters.counter(&meters::LABEL_CONFLICTS, &[conflict]).increment(*times);
         }
-        self.limited(&numbers.limited, mapper);
     }
 
-    fn limited(&self, limited: &Limited, mapper: impl Fn() -> Arc<Mapper>) {
+    /// Samples that are about to be handed to the lanes lack these.
+    pub(super) fn limited(&self, limited: &Limited, mapper: impl Fn() -> Arc<Mapper>) {
         let kinds = LimitKind::ALL.into_iter().zip(&self.limited);
         for ((kind, (counter, seldom)), (samples, namespace)) in
             kinds.zip(limited.samples.iter().zip(&limited.namespaces))

@@ -229,7 +229,7 @@ impl Door {
 
     /// Counts what was decoded. Returns what was skipped.
     pub(super) fn count(&self, decoded: &mut Decoded, head: &Head) -> Skips {
-        self.books.decoded(&decoded.numbers, &decoded.skips, || self.mapper());
+        self.books.decoded(&decoded.numbers, &decoded.skips);
         self.skip_log.write(&decoded.skips, head);
         std::mem::take(&mut decoded.skips)
     }
@@ -244,7 +244,9 @@ impl Door {
         batches: u32,
     ) -> Result<(), Answer> {
         let Decoded { mut batch, permit, numbers, .. } = decoded;
+        // What is left out of the samples, and not what a repetition of them would leave out.
         rules.count_superseded(&numbers.superseded);
+        self.books.limited(&numbers.limited, || Arc::clone(&rules.mapper));
         let freshness = std::mem::take(&mut batch.freshness);
         let (id, deadline) = (terms.request_id.clone(), terms.deadline);
         let request = queue::Request { id, deadline, batches, claim: Some(claim) };

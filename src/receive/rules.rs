@@ -16,7 +16,7 @@ use super::reply::Answer;
 use super::unread::Bounds;
 use crate::map::Mapper;
 use crate::meters::{self, Meters};
-use crate::queue::{Budget, Lanes, Permit};
+use crate::queue::{Budget, Lanes, Permit, Serials};
 use crate::units::{format_bytes, format_duration};
 
 /// What requests are treated by, from their headers to the lanes that their samples go to.
@@ -36,6 +36,8 @@ pub struct Rules {
     header_bytes_max: u64,
     pub(super) mapper: Arc<Mapper>,
     pub(super) lanes: Lanes,
+    /// The destinations of which a 200 says that they have settled the request.
+    pub(super) required: Serials,
     /// By destination.
     superseded: Vec<Counter>,
 }
@@ -78,6 +80,7 @@ impl Rules {
             body_bytes_max: config.max_body_size,
             header_bytes_max: config.max_header_size,
             superseded: superseded.collect(),
+            required: lanes.required(),
             mapper,
             lanes,
         }

@@ -13,7 +13,7 @@ use super::rules::Rules;
 use super::skips::Skips;
 use super::worker::{Decoded, Opened, Terms};
 use crate::map::Slice;
-use crate::queue::{REQUEST_CHARGE_MIN, Settled};
+use crate::queue::{Claim, REQUEST_CHARGE_MIN, Settled};
 
 /// Slices of a body. Its samples take at most about four times the body's own bytes, and the body is
 /// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so an eighth of them always finds room beside it.
@@ -37,7 +37,8 @@ impl Door {
         let Turn::Mine(mut claim, (opened, first)) = turn else { return Ok(skips) };
         // This claim is the handler's: if the client hangs up, no further slice is taken, and the
         // retry goes on with the slice that is on its way.
-        let delivered = self.deliver_slices(rules, account, opened, first, terms, head).await;
+        let delivered =
+            self.deliver_slices(rules, account, (opened, first), &claim, terms, head).await;
         claim.answered(match &delivered {
             Ok(()) => Settled::Delivered,
             Err(answer) => {
@@ -53,13 +54,16 @@ impl Door {
         &self,
         rules: &Arc<Rules>,
         account: &Account,
-        opened: Arc<Opened>,
-        first: Decoded,
+        (opened, first): (Arc<Opened>, Decoded),
+        whole: &Claim,
         terms: &Arc<Terms>,
         head: &Head,
     ) -> Result<(), Answer> {
         let mut first = Some(first);
-        let mut resumes = false;
+        let mut resumes = whole.resumes();
+        if resumes {
+            self.resumed(terms);
+        }
         for index in 0..SLICES {
             let decoded = match first.take() {
                 Some(first) => first,
@@ -82,7 +86,8 @@ impl Door {
                 resumes = true;
                 self.resumed(terms);
             }
-            if let Turn::Mine(claim, decoded) = turn {
+            if let Turn::Mine(mut claim, decoded) = turn {
+                claim.settled_with(whole);
                 self.deliver(rules, decoded, claim, terms, SLICES).await?;
             }
         }

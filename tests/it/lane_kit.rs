@@ -143,14 +143,14 @@ impl Works {
         let budget = Budget::new(1 << 30);
         let mut builder = LanesBuilder::new(budget.limit());
         let mut lane_counts = Vec::new();
-        for (destination, share_bytes, script) in ends {
+        for (serial, (destination, share_bytes, script)) in (0..).zip(ends) {
             let lanes = destination.queue_config.max_shards;
             lane_counts.push(lanes);
             let (name, required) = (destination.name.as_str(), destination.required);
             let limits = Limits { share_bytes, isolation_max: destination.max_isolation_requests };
             let report = Arc::new(Report::new(name, &meters));
             let witnesses = Witnesses { report, families: Arc::default() };
-            let inboxes = builder.destination(name, required, lanes, limits, &meters);
+            let inboxes = builder.destination(name, serial, required, lanes, limits, &meters);
             let orders = watch::Sender::new(Arc::new(Orders { destination, remote: script }));
             for inbox in inboxes {
                 let (orders, witnesses) = (orders.subscribe(), witnesses.clone());

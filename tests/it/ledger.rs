@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sluicegate::meters::Meters;
-use sluicegate::queue::{Claim, Entry, Key, Ledger, Settled};
+use sluicegate::queue::{Claim, Entry, Key, Ledger, Serials, Settled};
 use tokio::time::Instant;
 
 const REMEMBERED_FOR: Duration = Duration::from_secs(100);
 const ENTRIES_MAX: usize = 3;
-const DESTINATIONS: [&str; 3] = ["a", "b", "c"];
+const DESTINATIONS: [u64; 3] = [7, 8, 9];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Enter(u8),
+    /// The bits say which destinations it has to wait for.
+    Enter(u8, u8),
     /// Of a claim that is held: one of its destinations has settled.
     SettleAt(u8, usize),
     Deliver(u8),
@@ -28,8 +29,10 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = 0..6_u8;
+    // Most come by one configuration, as they do.
+    let wanted = prop_oneof![3 => Just(0b011), 2 => 0..8_u8];
     let step = prop_oneof![
-        4 => key.clone().prop_map(Step::Enter),
+        4 => (key.clone(), wanted).prop_map(|(key, wanted)| Step::Enter(key, wanted)),
         2 => (key.clone(), 0..3_usize).prop_map(|(key, at)| Step::SettleAt(key, at)),
         2 => key.clone().prop_map(Step::Deliver),
         1 => key.clone().prop_map(Step::Lose),
@@ -42,9 +45,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// What one key has come to.
 #[derive(Clone, Debug, PartialEq)]
 enum Naive {
-    AtWork { settled_at: BTreeSet<&'static str>, deadline: Instant, lost: bool },
-    Delivered,
-    InPart(BTreeSet<&'static str>),
+    AtWork { serves: BTreeSet<u64>, settled_at: BTreeSet<u64>, deadline: Instant, lost: bool },
+    Ended(BTreeSet<u64>),
+    Forgotten,
 }
 
 /// Ends of keys in their order; the last of a key says what it has come to.
@@ -68,10 +71,19 @@ impl Model {
         self.ended.retain(|(at, _, _)| Instant::now() < *at + REMEMBERED_FOR);
     }
 
-    fn find(&mut self, key: u8) -> Option<Naive> {
+    /// Nothing has come of the work.
+    fn vanish(&mut self, key: u8) {
+        self.at_work.retain(|(k, _)| *k != key);
+        for (_, _, what) in self.ended.iter_mut().filter(|e| e.1 == key) {
+            *what = Naive::Forgotten;
+        }
+    }
+
+    fn find(&mut self, key: u8) -> Naive {
         self.expire();
-        let at_work = self.at_work.iter().find(|(k, _)| *k == key).map(|(_, n)| n.clone());
-        at_work.or_else(|| self.ended.iter().rev().find(|e| e.1 == key).map(|e| e.2.clone()))
+        let at_work = self.at_work.iter().find(|(k, _)| *k == key).map(|(_, n)| n);
+        let ended = || self.ended.iter().rev().find(|e| e.1 == key).map(|e| &e.2);
+        at_work.or_else(ended).cloned().unwrap_or(Naive::Forgotten)
     }
 }
 
@@ -79,6 +91,10 @@ fn key(ledger: &Ledger, number: u8) -> Key {
     let mut content = ledger.content();
     content.record(&[number / 2]);
     ledger.key(&format!("id-{}", number % 2), &[], &content)
+}
+
+fn wanted_by(bits: u8) -> BTreeSet<u64> {
+    (0..).zip(DESTINATIONS).filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, at)| at).collect()
 }
 
 fn lost() -> Settled {
@@ -92,28 +108,37 @@ async fn run(steps: Vec<Step>) {
     let mut claims: Vec<(u8, Claim)> = Vec::new();
     for step in steps {
         match step {
-            Step::Enter(number) => {
+            Step::Enter(number, wanted) => {
                 let deadline = Instant::now() + Duration::from_secs(30);
-                let entry = ledger.enter(key(&ledger, number), deadline);
+                let wanted = wanted_by(wanted);
+                let required: Serials = wanted.iter().copied().collect();
+                let entry = ledger.enter(key(&ledger, number), deadline, &required);
                 match (entry, model.find(number)) {
-                    (Entry::New(claim), before @ (None | Some(Naive::InPart(_)))) => {
+                    (Entry::Remembered, Naive::Ended(settled_at))
+                        if wanted.is_subset(&settled_at) => {}
+                    (Entry::New(claim), before @ (Naive::Forgotten | Naive::Ended(_))) => {
                         let settled_at = match before {
-                            Some(Naive::InPart(settled_at)) => settled_at,
+                            Naive::Ended(settled_at) => settled_at,
                             _ => BTreeSet::new(),
                         };
                         assert_eq!(claim.resumes(), !settled_at.is_empty());
-                        for name in DESTINATIONS {
-                            assert_eq!(claim.has_settled(name), settled_at.contains(name));
+                        for serial in DESTINATIONS {
+                            assert_eq!(claim.has_settled(serial), settled_at.contains(&serial));
                         }
                         claims.push((number, claim));
-                        let lost = false;
-                        model.at_work.push((number, Naive::AtWork { settled_at, deadline, lost }));
+                        let serves = &wanted | &settled_at;
+                        let at_work = Naive::AtWork { serves, settled_at, deadline, lost: false };
+                        model.at_work.push((number, at_work));
                     }
-                    (Entry::Remembered, Some(Naive::Delivered)) => {}
-                    (Entry::Joined(_), Some(Naive::AtWork { deadline, lost: false, .. }))
-                        if Instant::now() < deadline => {}
-                    (Entry::Ending(_), Some(Naive::AtWork { deadline, lost, .. }))
-                        if lost || Instant::now() >= deadline => {}
+                    (entry, Naive::AtWork { serves, deadline, lost, .. }) => {
+                        let is_good = !lost && Instant::now() < deadline;
+                        let joins = is_good && wanted.is_subset(&serves);
+                        match entry {
+                            Entry::Joined(_) if joins => {}
+                            Entry::Ending(_) if !joins => {}
+                            entry => panic!("{number}: {entry:?} for {wanted:?} of {serves:?}"),
+                        }
+                    }
                     (entry, naive) => panic!("{number}: {entry:?}, but {naive:?}"),
                 }
             }
@@ -127,7 +152,8 @@ async fn run(steps: Vec<Step>) {
                 };
                 let (_, claim) = &mut claims[at];
                 let naive = model.at_work.iter_mut().find(|(held, _)| *held == number);
-                let Some((_, Naive::AtWork { settled_at, lost: is_lost, .. })) = naive else {
+                let Some((_, Naive::AtWork { serves, settled_at, lost: is_lost, .. })) = naive
+                else {
                     panic!("a claim of {number} without work");
                 };
                 match step {
@@ -142,14 +168,15 @@ async fn run(steps: Vec<Step>) {
                     Step::Deliver(_) if !*is_lost => {
                         let (_, mut claim) = claims.remove(at);
                         claim.answered(Settled::Delivered);
-                        model.end(number, Naive::Delivered);
+                        let settled_at = &*serves | &*settled_at;
+                        model.end(number, Naive::Ended(settled_at));
                     }
                     _ => {
                         let settled_at = settled_at.clone();
                         claims.remove(at);
                         match settled_at.is_empty() {
-                            true => model.at_work.retain(|(held, _)| *held != number),
-                            false => model.end(number, Naive::InPart(settled_at)),
+                            true => model.vanish(number),
+                            false => model.end(number, Naive::Ended(settled_at)),
                         }
                     }
                 }
@@ -184,11 +211,12 @@ async fn those_who_wait_learn_how_it_ended() {
     let ledger = Ledger::new(&Meters::new());
     let deadline = Instant::now() + Duration::from_secs(30);
     let key = key(&ledger, 0);
-    let claim = |ledger: &Arc<Ledger>| match ledger.enter(key, deadline) {
+    let required: Serials = [1].into();
+    let claim = |ledger: &Arc<Ledger>| match ledger.enter(key, deadline, &required) {
         Entry::New(claim) => claim,
         other => panic!("{other:?}"),
     };
-    let join = |ledger: &Arc<Ledger>| match ledger.enter(key, deadline) {
+    let join = |ledger: &Arc<Ledger>| match ledger.enter(key, deadline, &required) {
         Entry::Joined(joined) => joined,
         other => panic!("{other:?}"),
     };
@@ -199,7 +227,9 @@ async fn those_who_wait_learn_how_it_ended() {
 
     let (mut failed, joined) = (claim(&ledger), join(&ledger));
     failed.answered(lost());
-    let Entry::Ending(ending) = ledger.enter(key, deadline) else { panic!("not ending") };
+    let Entry::Ending(ending) = ledger.enter(key, deadline, &required) else {
+        panic!("not ending")
+    };
     let ending = ending.ended();
     tokio::pin!(ending);
     let soon = tokio::time::timeout(Duration::from_millis(1), &mut ending).await;
@@ -210,8 +240,47 @@ async fn those_who_wait_learn_how_it_ended() {
 
     let (mut good, joined) = (claim(&ledger), join(&ledger));
     good.answered(Settled::Delivered);
-    assert!(matches!(ledger.enter(key, deadline), Entry::Remembered));
+    assert!(matches!(ledger.enter(key, deadline, &required), Entry::Remembered));
     drop(good);
     assert_eq!(joined.outcome().await, Settled::Delivered);
-    assert!(matches!(ledger.enter(key, deadline), Entry::Remembered));
+    assert!(matches!(ledger.enter(key, deadline, &required), Entry::Remembered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_200_for_other_destinations_is_not_enough() {
+    let ledger = Ledger::new(&Meters::new());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let key = key(&ledger, 0);
+    let enter = |required: &[u64]| ledger.enter(key, deadline, &required.into());
+
+    // At work for 1 and 2.
+    let Entry::New(mut first) = enter(&[1, 2]) else { panic!("not new") };
+    for enough in [&[1, 2][..], &[2, 1], &[2], &[]] {
+        assert!(matches!(enter(enough), Entry::Joined(_)), "{enough:?}");
+    }
+    for other in [&[3][..], &[1, 2, 3]] {
+        assert!(matches!(enter(other), Entry::Ending(_)), "{other:?}");
+    }
+    let Entry::Ending(ending) = enter(&[1, 3]) else { panic!("not ending") };
+    // Best effort that has settled counts from the answer on.
+    first.settled_at(4);
+    first.answered(Settled::Delivered);
+    drop(first);
+    ending.ended().await;
+    for enough in [&[1, 2][..], &[4, 1], &[]] {
+        assert!(matches!(enter(enough), Entry::Remembered), "{enough:?}");
+    }
+
+    // What is left is taken up, and failing at it forgets nothing.
+    for _ in 0..2 {
+        let Entry::New(claim) = enter(&[1, 3]) else { panic!("not new") };
+        assert!(claim.resumes());
+        let settled = [1, 2, 3, 4].map(|serial| claim.has_settled(serial));
+        assert_eq!(settled, [true, true, false, true]);
+        // It will have served those who had settled it before, too.
+        assert!(matches!(enter(&[2, 3]), Entry::Joined(_)));
+    }
+    let Entry::New(mut claim) = enter(&[1, 3]) else { panic!("not new") };
+    claim.answered(Settled::Delivered);
+    assert!(matches!(enter(&[1, 2, 3, 4]), Entry::Remembered));
 }

@@ -1,4 +1,4 @@
-//! What makes a request another one; what is remembered of slices and across reloads.
+//! What makes a request another one; what is remembered of slices.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -90,7 +90,7 @@ async fn the_same_content_is_the_same_request_however_it_comes() {
 }
 
 /// A body whose samples a budget of 5 MiB cannot hold: 25,000 of them.
-fn large() -> (House, Vec<u8>) {
+pub(crate) fn large() -> (House, Vec<u8>) {
     let lines: String = (0..5_000).map(line).collect();
     let house = House::idle(|config| {
         config.budget = 5 << 20;
@@ -100,7 +100,11 @@ fn large() -> (House, Vec<u8>) {
 }
 
 /// Settles what comes, but for the part of this number; ends with the parts' sizes.
-fn settling(house: &House, mut inbox: Inbox, but: Option<usize>) -> JoinHandle<Vec<usize>> {
+pub(crate) fn settling(
+    house: &House,
+    mut inbox: Inbox,
+    but: Option<usize>,
+) -> JoinHandle<Vec<usize>> {
     house.tasks.spawn(async move {
         let mut sizes = Vec::new();
         while let Some(part) = inbox.recv().await {
@@ -159,43 +163,6 @@ async fn a_retry_joins_the_slice_that_its_client_has_left() {
     assert_eq!(received(&house, "amp"), 25_000.0);
     assert_eq!(house.budget.used(), 0);
     drop((house, lanes));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reload_forgets_nothing_and_knows_destinations_by_name() {
-    let mut house = House::try_with(&config(), &[("a", true), ("b", true)]).expect("a door");
-    let first = sent(&house, good());
-    settle(part(&mut house.inboxes[..2]).await);
-    lose(part(&mut house.inboxes[2..]).await, "no");
-    assert_eq!(first.await.unwrap().status, 503);
-    let to = [("c", true), ("b", true), ("a", true)];
-    let (new, mut inboxes) = rules(&config(), &to, &house.budget, &house.meters).unwrap();
-    house.door.follow(new);
-    let retry = sent(&house, good());
-    settle(part(&mut inboxes[..2]).await);
-    settle(part(&mut inboxes[2..4]).await);
-    assert_eq!(retry.await.unwrap().status, 200);
-    assert!(waiting(&mut inboxes).is_empty(), "a has settled it before");
-    let (new, mut inboxes) =
-        rules(&config(), &[("d", true)], &house.budget, &house.meters).unwrap();
-    house.door.follow(new);
-    assert_eq!(sent(&house, good()).await.unwrap().status, 200);
-    assert!(waiting(&mut inboxes).is_empty());
-
-    // What failed at a destination that is no longer there has nothing left to do.
-    let (new, mut inboxes) =
-        rules(&config(), &[("a", true), ("b", true)], &house.budget, &house.meters).unwrap();
-    house.door.follow(new);
-    let body = envelope(ID, &[line(2).as_bytes()]);
-    let first = sent(&house, body.clone());
-    settle(part(&mut inboxes[..2]).await);
-    lose(part(&mut inboxes[2..]).await, "no");
-    assert_eq!(first.await.unwrap().status, 503);
-    let (new, mut inboxes) =
-        rules(&config(), &[("a", true)], &house.budget, &house.meters).unwrap();
-    house.door.follow(new);
-    assert_eq!(sent(&house, body).await.unwrap().status, 200);
-    assert!(waiting(&mut inboxes).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,11 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// The serial of a destination that never goes to another place.
+pub(crate) fn serial(name: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
+}
+
 /// Rules for these destinations, and the inboxes of their lanes.
 pub(crate) fn rules(
     config: &Config,
@@ -71,21 +77,38 @@ pub(crate) fn rules(
     budget: &Arc<Budget>,
     meters: &Meters,
 ) -> Result<(Rules, Vec<Inbox>), KeyFault> {
-    let mut lanes = LanesBuilder::new(config.budget);
-    let limits = queue::Limits { share_bytes: config.budget, isolation_max: 512 };
-    let inboxes = to
-        .iter()
-        .flat_map(|(name, required)| lanes.destination(name, *required, 2, limits, meters));
-    let inboxes = inboxes.collect();
-    let lanes: Lanes = lanes.build();
-    let mapper = Mapper::new(map::Plan {
+    let to: Vec<_> = to.iter().map(|(name, required)| (*name, serial(name), *required)).collect();
+    let mapper = mapper(to.len());
+    rules_of(config, &to, &mapper, budget, meters)
+}
+
+/// A mapper for so many destinations.
+pub(crate) fn mapper(destinations: usize) -> Arc<Mapper> {
+    Arc::new(Mapper::new(map::Plan {
         config: map::Config::default(),
         external_labels: Vec::new(),
         relabel: Vec::new(),
-        outlets: to.iter().map(|_| map::Outlet { lanes: 2, write_relabel: Vec::new() }).collect(),
+        outlets: vec![map::Outlet { lanes: 2, write_relabel: Vec::new() }; destinations],
+    }))
+}
+
+/// Rules for destinations with these serials.
+pub(crate) fn rules_of(
+    config: &Config,
+    to: &[(&str, u64, bool)],
+    mapper: &Arc<Mapper>,
+    budget: &Arc<Budget>,
+    meters: &Meters,
+) -> Result<(Rules, Vec<Inbox>), KeyFault> {
+    let mut lanes = LanesBuilder::new(config.budget);
+    let limits = queue::Limits { share_bytes: config.budget, isolation_max: 512 };
+    let inboxes = to.iter().flat_map(|(name, serial, must)| {
+        lanes.destination(name, *serial, *must, 2, limits, meters)
     });
+    let inboxes = inboxes.collect();
+    let lanes: Lanes = lanes.build();
     let keys = Keys::new(config, meters)?;
-    Ok((Rules::new(config, keys, Arc::new(mapper), lanes, budget, meters), inboxes))
+    Ok((Rules::new(config, keys, Arc::clone(mapper), lanes, budget, meters), inboxes))
 }
 
 impl House {

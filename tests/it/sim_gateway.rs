@@ -22,6 +22,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::receive_door::serial;
+
 /// What the pipeline leaves the answers of given-up requests to go out.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -142,6 +144,7 @@ impl Back {
         for ((to, remote), share_bytes) in ends.into_iter().zip(shares) {
             let limits = queue::Limits { share_bytes, isolation_max: to.max_isolation_requests };
             let (name, required) = (to.name.clone(), to.required);
+            let serial = serial(&name);
             let shards = to.queue_config.max_shards;
             outlets.push(map::Outlet { lanes: shards, write_relabel: Vec::new() });
             let orders = Arc::new(Orders { destination: to, remote });
@@ -150,12 +153,13 @@ impl Back {
                 old.orders.send_replace(Arc::clone(&orders));
             }
             let before = standing.lanes.as_ref();
-            let is_kept =
-                before.is_some_and(|before| lanes.keep(before, &name, required, shards, limits));
+            let is_kept = before
+                .is_some_and(|before| lanes.keep(before, &name, serial, required, shards, limits));
             let post = match old {
                 Some(old) if is_kept => old,
                 old => {
-                    let inboxes = lanes.destination(&name, required, shards, limits, &self.meters);
+                    let inboxes =
+                        lanes.destination(&name, serial, required, shards, limits, &self.meters);
                     self.start(&name, orders, inboxes, old.as_ref().map(|old| &old.ended))
                 }
             };
