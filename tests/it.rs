@@ -252,6 +252,10 @@ mod receive_places;
 #[path = "it/receive_tls.rs"]
 mod receive_tls;
 
+/// TLS that is turned on, off or tightened while connections are open.
+#[path = "it/receive_tls_replaced.rs"]
+mod receive_tls_replaced;
+
 /// The door behind a real listener: connections, their limits, and their ends.
 #[path = "it/receive_wire.rs"]
 mod receive_wire;

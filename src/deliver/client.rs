@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect};
@@ -61,11 +61,12 @@ pub(super) struct Dialer {
     url: Url,
     tls: Tls,
     user_agent: String,
-    state: Mutex<State>,
+    /// Apart from the looking, so that only one attempt waits for files.
+    client: RwLock<Client>,
+    look: Mutex<Look>,
 }
 
-struct State {
-    client: Client,
+struct Look {
     files: Files,
     looked_at: Instant,
     /// The last look failed, and the log was told.
@@ -100,41 +101,50 @@ impl Dialer {
     pub(super) fn new(url: &Url, tls: &Tls, user_agent: &str) -> Result<Self, RemoteFault> {
         let files = Files::read(tls)?;
         let client = client(url, tls, &files, user_agent)?;
-        let state = State { client, files, looked_at: Instant::now(), is_stale: false };
+        let look = Mutex::new(Look { files, looked_at: Instant::now(), is_stale: false });
+        let client = RwLock::new(client);
         let (url, tls, user_agent) = (url.clone(), tls.clone(), user_agent.to_owned());
-        Ok(Self { url, tls, user_agent, state: Mutex::new(state) })
+        Ok(Self { url, tls, user_agent, client, look })
     }
 
     /// A client that goes by what the files held at most a second ago. Where they have become
-    /// unusable (half written, say), the last good one stays in use.
+    /// unusable (half written, say), the last good one stays in use. While one attempt looks, the
+    /// others get what is there.
     pub(super) fn client(&self) -> Client {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = match self.look.try_lock() {
+            Ok(look) => Some(look),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
         let has_files = self.tls.ca_file.is_some() || self.tls.cert_file.is_some();
-        if has_files && state.looked_at.elapsed() >= FRESH {
-            state.looked_at = Instant::now();
-            self.look(&mut state);
+        if let (Some(mut look), true) = (look, has_files)
+            && look.looked_at.elapsed() >= FRESH
+        {
+            look.looked_at = Instant::now();
+            self.look(&mut look);
         }
-        state.client.clone()
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn look(&self, state: &mut State) {
+    fn look(&self, look: &mut Look) {
         let looked = Files::read(&self.tls).and_then(|files| {
-            if files != state.files {
-                state.client = client(&self.url, &self.tls, &files, &self.user_agent)?;
-                state.files = files;
+            if files != look.files {
+                let client = client(&self.url, &self.tls, &files, &self.user_agent)?;
+                *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+                look.files = files;
                 tracing::info!(host = self.url.host_str(), "certificate files changed");
             }
             Ok(())
         });
         if let Err(error) = &looked
-            && !state.is_stale
+            && !look.is_stale
         {
             tracing::warn!(
                 host = self.url.host_str(), %error,
                 "certificate files unusable, what they held before stays in use"
             );
         }
-        state.is_stale = looked.is_err();
+        look.is_stale = looked.is_err();
     }
 }
 

@@ -212,7 +212,7 @@ impl Default for Config {
             statistics: Statistics::ALL,
             statistics_rules: Vec::new(),
             job: None,
-            series_cache: 48 << 20,
+            series_cache: 32 << 20,
             series_limit: None,
         }
     }

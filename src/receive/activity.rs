@@ -23,11 +23,14 @@ pub(super) enum Patience {
     Slow,
 }
 
-/// How a connection rests that has no request in progress. The least is the first to go: before
-/// those that were of use come those that never were, and before others those that rest longer.
+/// How well a connection can be spared. The least is the first to go: those that never were of use
+/// before those that were, those that rest before those that do not, and those that were there first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rest {
-    was_of_use: bool,
+    pub(super) was_of_use: bool,
+    is_busy: bool,
+    /// Since when it rests; since when it is open if it never was of use, so that nobody keeps a
+    /// place by asking often for what anyone may ask for.
     pub(super) since: Instant,
 }
 
@@ -38,6 +41,8 @@ pub(super) enum Leave {
     NotNow,
     /// A client may be about to use it again: it is told.
     Politely,
+    /// It has never been of use: it is told after the request in progress, and is not waited for long.
+    Soon,
     /// It has never sent a request.
     AtOnce,
 }
@@ -45,6 +50,7 @@ pub(super) enum Leave {
 /// What happens on a connection.
 #[derive(Debug)]
 pub(super) struct Activity {
+    opened: Instant,
     state: Mutex<State>,
     leave: Notify,
 }
@@ -53,6 +59,8 @@ pub(super) struct Activity {
 struct State {
     /// Requests whose headers have come.
     begun: u64,
+    /// An access key has been accepted on it, or a request for the endpoint where none is asked for.
+    was_of_use: bool,
     /// It is asked to leave.
     unwanted: bool,
     /// Requests of which the answer or the body is not done.
@@ -70,13 +78,19 @@ impl Activity {
         let now = Instant::now();
         let state = State {
             begun: 0,
+            was_of_use: false,
             unwanted: false,
             requests: 0,
             idle_since: now,
             heard: Some(now),
             multiplexed: false,
         };
-        Arc::new(Self { state: Mutex::new(state), leave: Notify::new() })
+        Arc::new(Self { opened: now, state: Mutex::new(state), leave: Notify::new() })
+    }
+
+    /// When the connection began.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,14 +114,21 @@ impl Activity {
         (Arc::new(Busy(Arc::clone(self))), state.begun)
     }
 
-    /// How it rests, unless it has a request in progress or is leaving already.
+    /// How well it can be spared, unless it is in the middle of what it is for or is leaving already.
     pub(super) fn rest(&self) -> Option<Rest> {
         let state = self.state();
-        if state.requests > 0 || state.unwanted {
+        let (was_of_use, is_busy) = (state.was_of_use, state.requests > 0);
+        if state.unwanted || (was_of_use && is_busy) {
             return None;
         }
         let heard = state.heard.filter(|_| !state.multiplexed);
-        Some(Rest { was_of_use: state.begun > 0, since: heard.unwrap_or(state.idle_since) })
+        let since = if was_of_use { heard.unwrap_or(state.idle_since) } else { self.opened };
+        Some(Rest { was_of_use, is_busy, since })
+    }
+
+    /// Whether it has shown what it is for.
+    pub(super) fn was_of_use(&self) -> bool {
+        self.state().was_of_use
     }
 
     /// Asks the connection to leave.
@@ -120,10 +141,11 @@ impl Activity {
     pub(super) async fn asked_to_leave(&self) -> Leave {
         self.leave.notified().await;
         let mut state = self.state();
-        match (state.requests, state.begun) {
-            (0, 0) => Leave::AtOnce,
-            (0, _) => Leave::Politely,
-            _ => {
+        match (state.was_of_use, state.requests, state.begun) {
+            (false, 0, 0) => Leave::AtOnce,
+            (false, _, _) => Leave::Soon,
+            (true, 0, _) => Leave::Politely,
+            (true, _, _) => {
                 state.unwanted = false;
                 Leave::NotNow
             }
@@ -157,6 +179,17 @@ impl Drop for Busy {
         state.requests = state.requests.saturating_sub(1);
         state.idle_since = Instant::now();
         state.heard = None;
+    }
+}
+
+/// Goes with a request, so that whoever knows what it is worth can say so.
+#[derive(Clone, Debug)]
+pub(super) struct OfUse(pub(super) Arc<Activity>);
+
+impl OfUse {
+    /// The request was let in: from now on its connection is one of those to keep.
+    pub(super) fn tell(&self) {
+        self.0.state().was_of_use = true;
     }
 }
 
@@ -259,6 +292,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -291,9 +325,11 @@ mod tests {
     async fn those_that_were_never_of_use_leave_first_and_none_in_the_middle_of_a_request() {
         let (old, young, used) = (Activity::new(), Activity::new(), Activity::new());
         let (busy, _) = used.begin(false);
+        OfUse(Arc::clone(&used)).tell();
         tokio::time::advance(HEADERS).await;
         let last = Activity::new();
         drop(young.begin(false));
+        OfUse(Arc::clone(&young)).tell();
         assert_eq!(used.rest(), None);
         assert!(old.rest() < last.rest() && last.rest() < young.rest());
 
@@ -305,5 +341,21 @@ mod tests {
         assert_eq!((used.rest(), used.asked_to_leave().await), (None, Leave::Politely));
         old.ask_to_leave();
         assert_eq!(old.asked_to_leave().await, Leave::AtOnce);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_that_asks_often_is_as_old_as_its_connection() {
+        let (stranger, silent) = (Activity::new(), Activity::new());
+        let opened = Instant::now();
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_millis(900)).await;
+            let (_busy, _) = stranger.begin(false);
+            assert!(stranger.rest().unwrap() > silent.rest().unwrap(), "who is busy goes later");
+        }
+        assert_eq!(stranger.rest().unwrap().since, opened);
+        let busy = stranger.begin(false);
+        stranger.ask_to_leave();
+        assert_eq!((stranger.rest(), stranger.asked_to_leave().await), (None, Leave::Soon));
+        drop(busy);
     }
 }

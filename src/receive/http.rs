@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
+use super::activity::OfUse;
 use super::admission::{self, Unread};
 use super::auth::Pass;
 use super::books::Books;
@@ -136,8 +137,9 @@ impl Door {
         let _in_flight = InFlight::new(&self.in_flight);
         let head = Head::read(&parts);
         let mut pass = Pass { key: None };
+        let of_use = parts.extensions.get::<OfUse>();
         let answer = if *method == Method::POST {
-            match panics::caught(self.take(&rules, &head, body, started, &mut pass)).await {
+            match panics::caught(self.take(&rules, &head, body, started, &mut pass, of_use)).await {
                 Ok(answer) => answer,
                 Err(panicked) => self.panicked(&panicked),
             }
@@ -160,9 +162,13 @@ impl Door {
         mut body: Body,
         started: Instant,
         pass: &mut Pass<'a>,
+        of_use: Option<&OfUse>,
     ) -> Answer {
         let deadline = started + rules.request_deadline;
         let admitted = rules.admit(head, pass, self.given_up.is_cancelled());
+        if let (Some(of_use), true) = (of_use, pass.key.is_some()) {
+            of_use.tell();
+        }
         let Admitted { encoding, claimed, labels, mut permit, account } = match admitted {
             Ok(admitted) => admitted,
             Err(TurnedAway(answer, bounds)) => {

@@ -15,6 +15,7 @@ use super::config::Config;
 use super::connection::Service;
 use super::places::Places;
 use super::tls::Tls;
+use super::turns::Turns;
 use crate::meters::{self, Meters};
 use crate::seldom::Seldom;
 use crate::tasks::Tasks;
@@ -23,8 +24,11 @@ use crate::tasks::Tasks;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Streams at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
-/// Unread bytes that all HTTP/2 connections together may make the gateway hold.
-const WINDOWS_BYTES: usize = 32 << 20;
+/// Unread bytes that all HTTP/2 connections together may make the gateway hold, but for the least
+/// window, which is what every peer starts with.
+const WINDOWS_BYTES: usize = 8 << 20;
+const WINDOW_BYTES_MIN: usize = 64 << 10;
+const WINDOW_BYTES_MAX: usize = 1 << 20;
 /// The smallest header limit that the HTTP/1 parser takes.
 const HTTP1_BUFFER_MIN: usize = 8 << 10;
 /// Between the limit at which the door answers 400 and that at which the connection is cut.
@@ -50,6 +54,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Requests after which a connection is closed; 0 for no limit.
     pub max_requests: u32,
+    /// Whether any request makes a connection one to keep when places are short. Else one with an
+    /// access key does, or one for the endpoint where no key is asked for.
+    pub anyone_is_of_use: bool,
     /// What they speak TLS with; clear text if there is none.
     pub tls: Option<Arc<Tls>>,
     /// Shows how many are open.
@@ -72,6 +79,7 @@ impl Limits {
             read_header_timeout: config.read_header_timeout,
             idle_timeout: config.idle_timeout,
             max_requests: config.max_requests_per_connection,
+            anyone_is_of_use: false,
             tls: None,
             open: meters.gauge(&meters::CONNECTIONS, &[listener]),
             handshake_failures: meters.counter(&meters::TLS_HANDSHAKE_FAILURES, &[]),
@@ -87,13 +95,15 @@ impl Limits {
         Self {
             max_connections: TELEMETRY_CONNECTIONS_MAX,
             max_header_bytes: TELEMETRY_HEADER_BYTES_MAX,
+            anyone_is_of_use: true,
             ..limits
         }
     }
 
     fn builder(&self, tasks: &Tasks) -> auto::Builder<Executor> {
         let header_bytes = self.max_header_bytes.clamp(HTTP1_BUFFER_MIN, 1 << 30);
-        let window = (WINDOWS_BYTES / self.max_connections.max(1)).clamp(64 << 10, 1 << 20);
+        let window = WINDOWS_BYTES / self.max_connections.max(1);
+        let window = window.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
         let window = u32::try_from(window).unwrap_or(u32::MAX);
         let mut builder = auto::Builder::new(Executor(tasks.clone()));
         builder
@@ -114,8 +124,9 @@ impl Limits {
 }
 
 /// Serves until `stop`: then the port is closed, requests in progress are answered and their
-/// connections closed. Returns when the last connection is. What `limits` holds when a connection is
-/// accepted is what it is held to, so that they can be replaced while it serves.
+/// connections closed. Returns when the last connection is. What `limits` holds when a connection
+/// gets its place is what it is held to, so that they can be replaced while it serves. A connection
+/// ends after the request in progress when TLS or what it asks of clients is replaced by something else.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -123,24 +134,28 @@ pub async fn serve(
     tasks: &Tasks,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Places::default());
+    let (places, turns) = (Arc::new(Places::default()), Turns::new());
     loop {
         // One connection at most waits here for a place; the others do in the kernel and cost nothing.
         let next = async {
             let stream = accept(&listener).await;
-            let limits = limits.borrow().clone();
-            let place = places.take(limits.max_connections, &limits.open).await;
-            (stream, limits, place)
+            let open = limits.borrow().open.clone();
+            let place = places.take(|| limits.borrow().max_connections, &open).await;
+            (stream, place)
         };
-        let (stream, limits, place) = tokio::select! {
+        let (stream, place) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             next = next => next,
         };
+        // Only now: it may have waited for its place while they were replaced.
+        let mut terms = limits.clone();
+        let limits = terms.borrow_and_update().clone();
         let (app, builder, stop) = (app.clone(), limits.builder(tasks), stop.clone());
+        let turns = Turns::clone(&turns);
         tasks.spawn(async move {
             let (limits, activity, stop) = (&limits, &place.activity, &stop);
-            Service { app, builder, limits, activity, stop }.run(stream).await;
+            Service { app, builder, limits, terms, turns, activity, stop }.run(stream).await;
             drop(place);
         });
     }

@@ -23,6 +23,7 @@ mod connection;
 mod places;
 mod activity;
 pub mod tls;
+mod turns;
 mod any_certificate;
 
 pub use auth::{KeyFault, Keys};

@@ -13,7 +13,8 @@ use super::activity::Activity;
 use crate::seldom::Seldom;
 
 /// A connection may rest that long whatever waits: an honest one needs it between its start and its
-/// first request, and while a request of its client is on the way.
+/// first request, and while a request of its client is on the way. Those that never were of use have
+/// it once, from their start.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long one may take to leave before another one is asked as well.
 const PACE: Duration = Duration::from_millis(50);
@@ -36,10 +37,11 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place among at most `most`, once there is one. To be called by one task at a time.
-    pub(super) async fn take(self: &Arc<Self>, most: usize, open: &Gauge) -> Place {
+    /// A place among at most as many as `most` says by then, once there is one. To be called by one
+    /// task at a time.
+    pub(super) async fn take(self: &Arc<Self>, most: impl Fn() -> usize, open: &Gauge) -> Place {
         loop {
-            if let Some(place) = self.try_take(most, open) {
+            if let Some(place) = self.try_take(most(), open) {
                 return place;
             }
             let look_again = self.ask_one_to_leave();
@@ -63,14 +65,19 @@ impl Places {
         Some(Place { number, activity, places: Arc::clone(self), open: open.clone() })
     }
 
-    /// Asks the one that can best be spared; tells when to look again.
+    /// Asks the one that can best be spared; tells when to look again. While there is one that never
+    /// was of use, its grace and its leaving are waited for, and the others stay.
     fn ask_one_to_leave(&self) -> Instant {
         let now = Instant::now();
         let mut look_again = now + GRACE;
         let mut spared = None;
         let taken = self.taken();
+        let are_all_of_use = taken.connections.values().all(|activity| activity.was_of_use());
         for activity in taken.connections.values() {
-            let Some(rest) = activity.rest() else { continue };
+            let Some(rest) = activity.rest().filter(|rest| rest.was_of_use == are_all_of_use)
+            else {
+                continue;
+            };
             let until = rest.since + GRACE;
             if until > now {
                 look_again = look_again.min(until);
@@ -85,7 +92,7 @@ impl Places {
             tracing::warn!(
                 connections,
                 left_out,
-                "every connection is taken: one that rests is closed for the next"
+                "every connection is taken: one that can be spared is closed for the next"
             );
         }
         now + PACE

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -68,12 +68,35 @@ pub enum TlsFault {
 /// TLS for a listener, with what its files held at most a second ago.
 pub struct Tls {
     config: TlsConfig,
-    state: Mutex<State>,
+    /// Apart from the looking, so that only one connection waits for files.
+    current: RwLock<Arc<Current>>,
+    look: Mutex<Look>,
 }
 
-struct State {
+/// What a new connection is to speak.
+pub(super) struct Current {
+    pub(super) server: Arc<ServerConfig>,
+    pub(super) demands: Demands,
+}
+
+/// What is asked of clients. A connection that came in by other demands has to come again.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Demands {
+    auth: ClientAuth,
+    min_version: TlsVersion,
+    /// The file of the clients' authorities.
+    authorities: Arc<[u8]>,
+}
+
+impl Demands {
+    fn new(config: &TlsConfig, files: &Files) -> Self {
+        let authorities = files.client_ca.as_slice().into();
+        Self { auth: config.client_auth_type, min_version: config.min_version, authorities }
+    }
+}
+
+struct Look {
     files: Files,
-    server: Arc<ServerConfig>,
     looked_at: Instant,
     /// The last look ended in a fault, and the log was told.
     stale: bool,
@@ -94,46 +117,64 @@ impl Tls {
     pub fn open(config: &TlsConfig) -> Result<Arc<Self>, TlsFault> {
         let files = Files::read(config)?;
         let server = Arc::new(files.server(config)?);
-        let state = State { files, server, looked_at: Instant::now(), stale: false };
-        Ok(Arc::new(Self { config: config.clone(), state: Mutex::new(state) }))
+        let current = Arc::new(Current { server, demands: Demands::new(config, &files) });
+        let look = Mutex::new(Look { files, looked_at: Instant::now(), stale: false });
+        Ok(Arc::new(Self { config: config.clone(), current: RwLock::new(current), look }))
     }
 
     /// What a new connection is to speak. If the files have become unreadable, or are no pair (one
-    /// is replaced before the other), what they held last stays in use. Reads files: not for a
-    /// place where others wait.
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// is replaced before the other), what they held last stays in use. Reads files; while one does,
+    /// the others get what is there.
+    pub(super) fn current(&self) -> Arc<Current> {
+        let look = match self.look.try_lock() {
+            Ok(look) => Some(look),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
         let now = Instant::now();
-        if now.duration_since(state.looked_at) >= FRESH {
-            state.looked_at = now;
-            self.look(&mut state);
+        if let Some(mut look) = look
+            && now.duration_since(look.looked_at) >= FRESH
+        {
+            look.looked_at = now;
+            self.look(&mut look);
         }
-        Arc::clone(&state.server)
+        self.in_use()
+    }
+
+    fn in_use(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is asked of clients, as far as the files have been looked at.
+    pub(super) fn demands(&self) -> Demands {
+        self.in_use().demands.clone()
     }
 
     /// The whole files, not their stamps, since a stamp misses what is written within its tick.
-    fn look(&self, state: &mut State) {
+    fn look(&self, look: &mut Look) {
         let path = self.config.cert_file.display();
         let next = Files::read(&self.config).and_then(|files| {
-            let server = (files != state.files).then(|| files.server(&self.config)).transpose()?;
+            let server = (files != look.files).then(|| files.server(&self.config)).transpose()?;
             Ok((files, server))
         });
         match next {
             Ok((files, server)) => {
                 if let Some(server) = server {
                     tracing::info!(%path, "TLS files changed, new connections get what they hold");
-                    state.server = Arc::new(server);
-                    state.files = files;
-                } else if state.stale {
+                    let demands = Demands::new(&self.config, &files);
+                    let current = Arc::new(Current { server: Arc::new(server), demands });
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+                    look.files = files;
+                } else if look.stale {
                     tracing::info!(%path, "TLS files are again what is in use");
                 }
-                state.stale = false;
+                look.stale = false;
             }
             Err(fault) => {
-                if !state.stale {
+                if !look.stale {
                     tracing::warn!(error = %fault, "TLS files unfit, what they held last stays in use");
                 }
-                state.stale = true;
+                look.stale = true;
             }
         }
     }

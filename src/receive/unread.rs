@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Tasks;
@@ -20,8 +21,11 @@ const FIREHOSE_BODY_BYTES_MAX: u64 = 96 << 20;
 /// How long a body is left unread: enough for an answer to arrive, and far less than anyone may hold
 /// a connection with headers that do not end.
 const LINGER: Duration = Duration::from_secs(1);
-/// Between two looks whether the pace allows to read on.
-const PACE: Duration = Duration::from_millis(10);
+/// After a pause that much of a pace may be read at once.
+const BURST: Duration = Duration::from_secs(1);
+/// Bodies of strangers that are read at once. Those beyond are left unread and their connections
+/// are closed.
+const STRANGERS_MAX: usize = 64;
 /// Bytes per second. A second of the former takes about 70 ms of a processor.
 const KNOWN_PACE: u64 = 512 << 20;
 const STRANGERS_PACE: u64 = 32 << 20;
@@ -56,6 +60,7 @@ impl Bounds {
 pub(super) struct Discards {
     strangers: Allowance,
     known: Allowance,
+    strangers_places: Arc<Semaphore>,
 }
 
 impl Discards {
@@ -63,6 +68,7 @@ impl Discards {
         Arc::new(Self {
             strangers: Allowance::new(STRANGERS_PACE),
             known: Allowance::new(KNOWN_PACE),
+            strangers_places: Arc::new(Semaphore::new(STRANGERS_MAX)),
         })
     }
 
@@ -77,6 +83,12 @@ impl Discards {
         if body.is_end_stream() {
             return;
         }
+        let place = if bounds.is_stranger {
+            let Ok(place) = Arc::clone(&self.strangers_places).try_acquire_owned() else { return };
+            Some(place)
+        } else {
+            None
+        };
         let discards = Arc::clone(self);
         tasks.spawn(async move {
             let ends = async {
@@ -87,6 +99,7 @@ impl Discards {
                 }
             };
             let _ = stop.run_until_cancelled(ends).await;
+            drop(place);
         });
     }
 
@@ -105,56 +118,95 @@ impl Discards {
                 None => return false,
             }
             // A frame is there already: it is paid before the next one is read.
-            while !allowance.try_take(length.min(allowance.bytes_max)) {
-                sleep(PACE).await;
-            }
+            sleep_until(allowance.take(length)).await;
         }
         true
     }
 }
 
-/// Bytes that come back with time: as many per second as there can be at most.
+/// A pace that many share. Each is told once when its turn has come, in the order of asking.
 #[derive(Debug)]
 struct Allowance {
-    bytes_max: u64,
-    left: Mutex<(u64, Instant)>,
+    bytes_per_second: u64,
+    /// When all that has been asked for is read.
+    free_at: Mutex<Instant>,
 }
 
 impl Allowance {
-    fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, left: Mutex::new((bytes_max, Instant::now())) }
+    fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, free_at: Mutex::new(Instant::now()) }
     }
 
-    fn try_take(&self, bytes: u64) -> bool {
-        let mut state = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes that many bytes; when to go on after them.
+    fn take(&self, bytes: u64) -> Instant {
+        let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
         let now = Instant::now();
-        let seconds = now.duration_since(state.1).as_secs_f64().min(1.0);
-        // A fraction of a byte gets lost at each look, which is none too many.
-        let more = (self.bytes_max as f64 * seconds) as u64;
-        let left = state.0.saturating_add(more).min(self.bytes_max);
-        let (left, taken) = match left.checked_sub(bytes) {
-            Some(less) => (less, true),
-            None => (left, false),
-        };
-        *state = (left, now);
-        taken
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *free_at = (*free_at).max(now) + time;
+        free_at.checked_sub(BURST).map_or(now, |go_on| go_on.max(now))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::{Bytes, HttpBody};
+    use http_body::Frame;
+    use tokio::sync::mpsc;
+
     use super::*;
 
+    /// A body that never goes on. Its sender sees when it is let go.
+    struct Endless(mpsc::Receiver<Bytes>);
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_recv(context).map(|data| data.map(|data| Ok(Frame::data(data))))
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn an_allowance_comes_back_within_a_second() {
+    async fn an_allowance_is_a_second_at_once_and_then_a_queue() {
         let allowance = Allowance::new(1000);
-        assert!(!allowance.try_take(1001));
-        assert!(allowance.try_take(600));
-        assert!(!allowance.try_take(401));
+        let wait = |bytes| allowance.take(bytes).duration_since(Instant::now()).as_millis();
+        assert_eq!([wait(600), wait(400), wait(100), wait(50)], [0, 0, 100, 150]);
         tokio::time::advance(Duration::from_millis(100)).await;
-        assert!(allowance.try_take(500) && !allowance.try_take(1));
+        assert_eq!([wait(1), wait(0)], [51, 51], "in the order of asking");
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(allowance.try_take(1000) && !allowance.try_take(1));
+        assert_eq!([wait(1000), wait(1)], [0, 1], "what is saved has a bound");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_bodies_are_read_so_many_at_once() {
+        let (discards, tasks) = (Discards::new(), Tasks::new());
+        let mut read = Vec::new();
+        let sent = |bounds| {
+            let (sender, receiver) = mpsc::channel(1);
+            let body = Body::new(Endless(receiver));
+            discards.discard(body, bounds, &tasks, CancellationToken::new());
+            sender
+        };
+        read.extend((0..=STRANGERS_MAX).map(|_| sent(Bounds::STRANGER)));
+        read.push(sent(Bounds::known(1)));
+        tokio::task::yield_now().await;
+        let open: Vec<_> = read.iter().map(|sender| !sender.is_closed()).collect();
+        let mut expected = [true; STRANGERS_MAX + 2];
+        expected[STRANGERS_MAX] = false;
+        assert_eq!(open, expected);
+        tokio::time::sleep(Bounds::STRANGER.time_max + LINGER * 2).await;
+        assert!(read[0].is_closed() && !read[STRANGERS_MAX + 1].is_closed());
+        let one = sent(Bounds::STRANGER);
+        tokio::task::yield_now().await;
+        assert!(!one.is_closed(), "there is room again");
     }
 
     #[tokio::test(start_paused = true)]

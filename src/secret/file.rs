@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,12 +20,13 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct SecretFile {
     path: PathBuf,
-    state: Mutex<State>,
+    /// Apart from the looking, so that only one request waits for the file.
+    text: RwLock<Secret>,
+    look: Mutex<Look>,
 }
 
 #[derive(Debug)]
-struct State {
-    text: Secret,
+struct Look {
     read_at: Instant,
     /// The last look failed, and the log was told.
     stale: bool,
@@ -39,8 +40,8 @@ impl SecretFile {
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let text = read(&path)?;
-        let state = State { text, read_at: Instant::now(), stale: false };
-        Ok(Self { path, state: Mutex::new(state) })
+        let look = Look { read_at: Instant::now(), stale: false };
+        Ok(Self { path, text: RwLock::new(text), look: Mutex::new(look) })
     }
 
     /// The file.
@@ -50,35 +51,46 @@ impl SecretFile {
     }
 
     /// The secret as the file held it at most a second ago. If the file is gone or has become
-    /// unreadable (or empty: a writer that truncates first), the last text stays in use.
+    /// unreadable (or empty: a writer that truncates first), the last text stays in use. While one caller looks, the others get what
+    /// is there.
     #[must_use]
     pub fn current(&self) -> Secret {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = match self.look.try_lock() {
+            Ok(look) => Some(look),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
         let now = Instant::now();
-        if now.duration_since(state.read_at) >= FRESH {
-            state.read_at = now;
+        if let Some(mut look) = look
+            && now.duration_since(look.read_at) >= FRESH
+        {
+            look.read_at = now;
             // The whole file, not its stamp: a secret is a few bytes, and a stamp misses a
             // replacement of the same length within the file system's clock tick.
             match read(&self.path) {
                 Ok(text) => {
-                    if state.text != text {
+                    if self.in_use() != text {
                         tracing::info!(path = %self.path.display(), "secret file changed");
-                        state.text = text;
+                        *self.text.write().unwrap_or_else(PoisonError::into_inner) = text;
                     }
-                    state.stale = false;
+                    look.stale = false;
                 }
                 Err(error) => {
-                    if !state.stale {
+                    if !look.stale {
                         tracing::warn!(
                             path = %self.path.display(), %error,
                             "secret file unreadable, its last content stays in use"
                         );
                     }
-                    state.stale = true;
+                    look.stale = true;
                 }
             }
         }
-        state.text.clone()
+        self.in_use()
+    }
+
+    fn in_use(&self) -> Secret {
+        self.text.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

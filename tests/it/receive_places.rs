@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::Version;
 use sluicegate::receive::{ClientAuth, Config};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::version::TLS13;
@@ -46,33 +46,34 @@ const A_WHILE: Duration = Duration::from_millis(1100);
 #[tokio::test]
 async fn who_never_asked_goes_before_who_has_idled_longest_and_a_request_stays() {
     let open = open(|config| config.max_connections = 4, false).await;
-    let mut idle_long = connect(&open, HEALTH, 1).await;
-    answer(&mut idle_long).await;
+    let nothing = &whole(&envelope(ID, &[]));
+    let mut idle_long = connect(&open, nothing, 1).await;
+    assert_eq!(answer(&mut idle_long).await.0.status, 200);
     passes(A_WHILE).await;
-    let mut idle = connect(&open, HEALTH, 2).await;
-    answer(&mut idle).await;
+    let mut idle = connect(&open, nothing, 2).await;
+    assert_eq!(answer(&mut idle).await.0.status, 200);
     let mut busy = connect(&open, &whole(&envelope(ID, &[line(1).as_bytes()])), 3).await;
     let half = connect(&open, &HEALTH[..10], 4).await;
 
-    // Within the second nobody has to go but who rests for long.
+    // Whoever asked for something stays as long as there is one who did not.
     passes(Duration::from_millis(500)).await;
-    let mut one = connect(&open, HEALTH, 4).await;
+    let mut one = connect(&open, nothing, 4).await;
     assert_eq!(answer(&mut one).await.0.status, 200);
-    assert!(ends(idle_long).await.is_empty());
-    assert!(is_open(&half).await && is_open(&idle).await && is_open(&busy).await);
+    assert!(ends(half).await.is_empty(), "who has never asked for anything goes first");
+    assert!(is_open(&idle_long).await && is_open(&idle).await && is_open(&busy).await);
 
     passes(A_WHILE).await;
-    let mut two = connect(&open, HEALTH, 4).await;
+    let mut two = connect(&open, nothing, 4).await;
     assert_eq!(answer(&mut two).await.0.status, 200);
-    assert!(ends(half).await.is_empty(), "who has never asked for anything goes first");
-    let mut three = connect(&open, HEALTH, 4).await;
+    assert!(ends(idle_long).await.is_empty(), "then who has idled longest");
+    let mut three = connect(&open, nothing, 4).await;
     assert_eq!(answer(&mut three).await.0.status, 200);
-    assert!(ends(idle).await.is_empty(), "then who has idled longest");
+    assert!(ends(idle).await.is_empty());
     assert!(is_open(&one).await && is_open(&two).await);
     passes(A_WHILE).await;
     let mut more = Vec::new();
     for _ in 0..6 {
-        let mut stream = connect(&open, HEALTH, 4).await;
+        let mut stream = connect(&open, nothing, 4).await;
         assert_eq!(answer(&mut stream).await.0.status, 200);
         more.push(stream);
         passes(A_WHILE).await;
@@ -168,4 +169,51 @@ async fn a_flood_of_half_handshakes_locks_nobody_out() {
         assert_eq!(ask(&mut stream).await.unwrap(), 200);
     }
     open.stop.cancel();
+}
+
+/// Strangers that hold their connections by asking all the time, and come again when they are cut.
+async fn active_strangers(open: &Open, peers: usize, asked: &'static [u8], at_once: usize) {
+    let came = Arc::new(AtomicUsize::new(0));
+    for _ in 0..peers {
+        let (address, came) = (open.address, Arc::clone(&came));
+        open.house.tasks.spawn(async move {
+            while let Ok(mut stream) = TcpStream::connect(address).await {
+                came.fetch_add(1, Ordering::Relaxed);
+                while stream.write_all(&asked.repeat(at_once)).await.is_ok() {
+                    if stream.read(&mut [0; 4096]).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    while came.load(Ordering::Relaxed) < peers {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+const REFUSED: &[u8] = b"POST /firehose HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn strangers_that_ask_all_the_time_lock_nobody_out() {
+    for (asked, at_once) in [(HEALTH, 1), (REFUSED, 1), (REFUSED, 50)] {
+        let open = open(|config| config.max_connections = 8, true).await;
+        let body = whole(&envelope(ID, &[line(1).as_bytes()]));
+        let mut known = connect(&open, &body, 1).await;
+        assert_eq!(answer(&mut known).await.0.status, 200);
+        active_strangers(&open, 16, asked, at_once).await;
+        let mut late = connect(&open, &body, 8).await;
+        let served = timeout(Duration::from_secs(30), answer(&mut late)).await;
+        assert_eq!(served.expect("still waiting").0.status, 200);
+        for _ in 0..10 {
+            passes(A_WHILE).await;
+            for stream in [&mut known, &mut late] {
+                stream.write_all(&body).await.unwrap();
+                assert_eq!(answer(stream).await.0.status, 200, "it rested, but is of use");
+            }
+        }
+        open.stop.cancel();
+    }
 }
