@@ -120,12 +120,15 @@ impl Mapper {
         self.cache.stats()
     }
 
-    /// The limits of series that are set.
-    pub fn series_limits(&self) -> impl Iterator<Item = (LimitKind, u32)> {
+    /// The limits of series; 0 for one that is not set.
+    #[must_use]
+    pub fn series_limits(&self) -> [(LimitKind, u32); 2] {
         let limit = self.plan.config.series_limit;
         let per_namespace = limit.and_then(|limit| limit.per_namespace_per_hour);
-        let per_hour = limit.map(|limit| (LimitKind::PerHour, limit.per_hour));
-        per_hour.into_iter().chain(per_namespace.map(|most| (LimitKind::PerNamespacePerHour, most)))
+        [
+            (LimitKind::PerHour, limit.map_or(0, |limit| limit.per_hour)),
+            (LimitKind::PerNamespacePerHour, per_namespace.unwrap_or(0)),
+        ]
     }
 
     /// Distinct series seen in the hour before a time, milliseconds since 1970; 0 if they are not

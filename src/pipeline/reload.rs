@@ -24,10 +24,10 @@ const FIXED: [Fixed; 6] = [
         is_same: |old, new| old.server.listen_address == new.server.listen_address,
     },
     Fixed { key: "server.budget", is_same: |old, new| old.server.budget == new.server.budget },
-    // The table of known series is taken out of the budget.
+    // The table of known series is taken out of the budget, and never moves.
     Fixed {
         key: "cloudwatch.series_limit.per_hour",
-        is_same: |old, new| old.requests_budget() == new.requests_budget(),
+        is_same: |old, new| table_bytes(old) == table_bytes(new),
     },
     Fixed {
         key: "telemetry.listen_address",
@@ -39,6 +39,10 @@ const FIXED: [Fixed; 6] = [
     },
     Fixed { key: "log.format", is_same: |old, new| old.log.format == new.log.format },
 ];
+
+fn table_bytes(config: &Config) -> u64 {
+    config.server.budget - config.requests_budget()
+}
 
 /// A configuration that cannot take the place of the one in force: every reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -73,6 +73,8 @@ impl Tally {
 /// The samples of one request for one lane. Dropped unsettled, they are lost.
 #[derive(Debug)]
 pub struct Part {
+    /// Given back before the load's permit is: what is held of a share is always held of the whole.
+    _share: Arc<Permit>,
     load: Arc<Load>,
     samples: Box<[SampleRef]>,
     destination: usize,
@@ -82,7 +84,6 @@ pub struct Part {
     pub tally: Tally,
     /// Why what is not in the tally was given up, or would be now: what went wrong last.
     pub lost_because: Option<String>,
-    _share: Arc<Permit>,
 }
 
 impl Part {
@@ -279,11 +280,29 @@ impl Lanes {
         self.0.iter().map(|outlet| outlet.books.destination.as_str())
     }
 
+    /// Divides the shares of the required destinations like the budget that they are shares of: who
+    /// holds no more than its reserve of that is never [`Full`].
+    pub fn divide_like(&self, budget: &Budget) {
+        self.0.iter().filter(|outlet| outlet.required).for_each(|outlet| {
+            outlet.share.divide_like(budget);
+        });
+    }
+
+    /// The largest batch that finds room beside others at every required destination, for the account
+    /// of this name. A larger one must wait until a share is free.
+    #[must_use]
+    pub fn batch_bytes_max(&self, account: &str) -> u64 {
+        let required = self.0.iter().filter(|outlet| outlet.required);
+        let parts = required.map(|outlet| outlet.share.part_bytes_max(account));
+        // What is charged the least could not be made smaller.
+        parts.min().map_or(u64::MAX, |part| part.max(REQUEST_CHARGE_MIN))
+    }
+
     /// Hands a batch to its lanes.
     ///
     /// # Errors
-    /// If a required destination's share of the budget is used up; nothing is handed over then. A
-    /// best-effort destination without room drops its samples, counted.
+    /// If a required destination's share of the budget is used up, beyond the reserves; nothing is
+    /// handed over then. A best-effort destination without room drops its samples, counted.
     pub fn submit(
         &self,
         mut batch: Batch,
@@ -305,7 +324,7 @@ impl Lanes {
             let parts = lanes.iter().filter(|samples| !samples.is_empty()).count();
             let share = match (parts, outlet.required) {
                 (0, _) => None,
-                (_, true) => outlet.share.try_take_or_idle(bytes),
+                (_, true) => outlet.share.try_take_share(&permit),
                 // What nobody waits for never takes more than its share of the room.
                 (_, false) => outlet.share.try_take(bytes),
             };
@@ -338,6 +357,7 @@ impl Lanes {
                 };
                 outlet.books.in_flight.increment(total as f64);
                 let part = Part {
+                    _share: Arc::clone(share),
                     load: Arc::clone(&load),
                     samples: samples.into_boxed_slice(),
                     destination,
@@ -345,7 +365,6 @@ impl Lanes {
                     books: Arc::clone(&outlet.books),
                     tally: Tally::default(),
                     lost_because: None,
-                    _share: Arc::clone(share),
                 };
                 // A lane that is gone or full gives the part back, and dropping it settles it.
                 let Some(sender) = outlet.lanes.get(lane) else { continue };

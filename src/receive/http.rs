@@ -123,9 +123,9 @@ impl Door {
     async fn answer(&self, request: Request) -> Response {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let (method, path) = (&parts.method, parts.uri.path());
         let rules = self.rules();
-        if path != rules.path {
+        if parts.uri.path() != rules.path {
+            let (method, path) = (&parts.method, parts.uri.path());
             let answer = self.health.answer(method, path).unwrap_or(Answer::NoSuchPath);
             tracing::debug!(%method, path, status = answer.status().as_u16(), "not for the endpoint");
             if !waits_for_continue(&parts.headers) {
@@ -134,15 +134,16 @@ impl Door {
             return answer.respond(&request_id(&parts.headers));
         }
         let _in_flight = InFlight::new(&self.in_flight);
-        let head = Head::read(&parts);
+        let is_post = parts.method == Method::POST;
+        let mut head = Head::read(parts);
         let mut pass = Pass { key: None };
-        let answer = if *method == Method::POST {
-            match panics::caught(self.take(&rules, &head, body, started, &mut pass)).await {
+        let answer = if is_post {
+            match panics::caught(self.take(&rules, &mut head, body, started, &mut pass)).await {
                 Ok(answer) => answer,
                 Err(panicked) => self.panicked(&panicked),
             }
         } else {
-            if !waits_for_continue(&parts.headers) {
+            if !head.waits_for_continue() {
                 self.discard(body, Bounds::STRANGER);
             }
             Answer::NoSuchMethod { allow: "POST" }
@@ -156,23 +157,27 @@ impl Door {
     async fn take<'a>(
         &self,
         rules: &'a Arc<Rules>,
-        head: &Head,
+        head: &mut Head,
         mut body: Body,
         started: Instant,
         pass: &mut Pass<'a>,
     ) -> Answer {
         let deadline = started + rules.request_deadline;
         let admitted = rules.admit(head, pass, self.given_up.is_cancelled());
-        let Admitted { encoding, claimed, labels, mut permit, account } = match admitted {
-            Ok(admitted) => admitted,
-            Err(TurnedAway(answer, bounds)) => {
-                // A client that waits for `100 Continue` sends nothing that could be in the way.
-                if !head.waits_for_continue() {
-                    self.discard(body, bounds);
+        let Admitted { encoding, claimed, labels, mut permit, labels_permit, account } =
+            match admitted {
+                Ok(admitted) => admitted,
+                Err(TurnedAway(answer, bounds)) => {
+                    // A client that waits for `100 Continue` sends nothing that could be in the way.
+                    if !head.waits_for_continue() {
+                        self.discard(body, bounds);
+                    }
+                    return answer;
                 }
-                return answer;
-            }
-        };
+            };
+        // Nobody charges for them, and the body may be long in coming.
+        head.forget_headers();
+        let head = &*head;
 
         let read_until = deadline.min(started + rules.read_timeout);
         let reading = admission::read(&mut body, claimed, rules.body_bytes_max, &mut permit);
@@ -204,10 +209,12 @@ impl Door {
         self.books.read(wire.len());
 
         let (request_id, ledger) = (head.request_id.clone(), Arc::clone(&self.ledger));
-        let terms = Arc::new(Terms { request_id, labels, deadline, ledger });
-        let (body_bytes_max, batch_bytes_max) =
-            (rules.body_bytes_max, account.part_bytes_max() / 4);
-        let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
+        let terms = Terms { request_id, labels, deadline, ledger, _labels_permit: labels_permit };
+        let terms = Arc::new(terms);
+        let body_bytes_max = rules.body_bytes_max;
+        let easy_bytes_max = account.part_bytes_max() / 4;
+        let batch_bytes_max = rules.lanes.batch_bytes_max(&account.name);
+        let job = Job { wire, encoding, body_bytes_max, easy_bytes_max, batch_bytes_max, permit };
         let answer = match self.decode(rules, job, &terms, claimed).await {
             Ok(Ok(decoded)) => self.take_whole(rules, decoded, &terms, head).await,
             Ok(Err(Undecoded::TooMuch(opened))) => {
@@ -248,10 +255,9 @@ impl Door {
         let freshness = std::mem::take(&mut batch.freshness);
         let (id, deadline) = (terms.request_id.clone(), terms.deadline);
         let request = queue::Request { id, deadline, batches, claim: Some(claim) };
-        let acked = rules
-            .lanes
-            .submit(batch, permit, request)
-            .map_err(|full| Answer::Full(full.to_string()))?;
+        let account = rules.account_of(&permit);
+        let acked = rules.lanes.submit(batch, permit, request);
+        let acked = acked.map_err(|full| account.no_room_at(&full))?;
         match self.settled(rules, acked, deadline).await {
             Answer::Done => {}
             other => return Err(other),
