@@ -55,8 +55,8 @@ pub(super) struct Admitted<'a> {
 pub(super) struct TurnedAway(pub(super) Answer, pub(super) Bounds);
 
 impl Rules {
-    /// Puts the rules together, and divides the budget and its shares among the keys. The mapper's outlets and the
-    /// lanes are those of the same destinations, in the same order.
+    /// Puts the rules together, and divides the budget and the destinations' shares of it among the
+    /// keys. The mapper's outlets and the lanes are those of the same destinations, in the same order.
     #[must_use]
     pub fn new(
         config: &Config,

@@ -1,5 +1,5 @@
-//! A legal body whose samples its sender's part of the budget cannot hold at once: its metrics are taken in slices, each
-//! delivered before the next is decoded. It costs decoding the body as often as there are slices,
+//! A legal body whose samples its sender's part of the budget, or of a destination's share of it,
+//! cannot hold at once: its metrics are taken in slices, each delivered before the next is decoded. It costs decoding the body as often as there are slices,
 //! and lets a small gateway take the largest batch that Firehose may send.
 
 use std::sync::Arc;
