@@ -481,42 +481,5 @@ mod tests {
                 proptest::prop_assert!(purse.try_take(LIMIT - reserve * (keys as u64 - 1)).is_some());
             }
         }
-
-        /// Whatever the others do: who holds no more than its reserve of the whole finds room in the
-        /// share, and no more than the share has is held unless one request is to blame.
-        #[test]
-        fn a_reserve_of_the_whole_is_one_of_the_share(
-            keys in 2usize..5,
-            limit in 500u64..1_000,
-            steps in proptest::collection::vec((0usize..5, 0u64..400, 0u8..4), 0..200),
-        ) {
-            let whole = Budget::new(limit);
-            let share = Budget::new(limit / 4 * 3);
-            let names = &["a", "b", "c", "d"][..keys];
-            let purses = whole.divide(names);
-            share.divide_like(&whole);
-            let reserve = reserve_bytes(limit, keys);
-            let mut held: Vec<(Permit, Permit)> = Vec::new();
-            for (choice, bytes, action) in steps {
-                if action == 0 {
-                    if !held.is_empty() {
-                        let (share, whole) = held.swap_remove(choice % held.len());
-                        drop(share);
-                        drop(whole);
-                    }
-                    continue;
-                }
-                let Some(permit) = purses[choice % keys].try_take(bytes) else { continue };
-                let of_key = whole.used_by_name()[choice % keys].1;
-                let part = share.try_take_share(&permit);
-                proptest::prop_assert!(part.is_some() || of_key > reserve, "{} {}", of_key, reserve);
-                held.extend(part.map(|part| (part, permit)));
-                let most = held.iter().map(|(part, _)| part.bytes()).max().unwrap_or(0);
-                let alone = reserve * keys as u64 + most;
-                proptest::prop_assert!(share.used() <= share.limit().max(alone));
-            }
-            drop(held);
-            proptest::prop_assert_eq!((share.used(), whole.used()), (0, 0));
-        }
     }
 }
