@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use fault::{Fault, Faults, Mark};
+pub use memory::limit_bytes as memory_limit_bytes;
 pub use read::{load, load_within};
-pub use source::{Loaded, Source, from_environment};
+pub use source::{Loaded, Source, from_environment, from_environment_within};
 
 use crate::deliver::config::{Auth, SecretSource};
 use crate::receive::KeySource;

@@ -17,7 +17,9 @@ use crate::telemetry::{self, Level};
 /// Runs the gateway until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reloads the
 /// configuration from where it came.
 pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let load = || config::from_environment(file.map(Path::to_owned), &environment);
+    let memory_limit = config::memory_limit_bytes();
+    let load =
+        || config::from_environment_within(file.map(Path::to_owned), &environment, memory_limit);
     let loaded = match load() {
         Ok(loaded) => loaded,
         Err(faults) => return Ok(faulty(&faults)),

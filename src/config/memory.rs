@@ -9,8 +9,10 @@ const LIMIT_FILES: [&str; 2] =
 /// The budget where there is no limit.
 pub(super) const BUDGET_BYTES_DEFAULT: u64 = 256 << 20;
 
-/// The container's memory limit in bytes; none if it has none.
-pub(super) fn limit_bytes() -> Option<u64> {
+/// The container's memory limit in bytes; none if it has none. What a process has laid out by it
+/// stays, so it asks once: a limit that changes while it runs must not move the defaults of a reload.
+#[must_use]
+pub fn limit_bytes() -> Option<u64> {
     limit_of(|path| std::fs::read_to_string(Path::new(path)).ok())
 }
 

@@ -79,11 +79,22 @@ pub fn from_environment(
     flag: Option<PathBuf>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Faults> {
+    from_environment_within(flag, env, memory::limit_bytes())
+}
+
+/// [`from_environment`] for a given memory limit in bytes.
+///
+/// # Errors
+/// As [`from_environment`].
+pub fn from_environment_within(
+    flag: Option<PathBuf>,
+    env: &dyn Fn(&str) -> Option<String>,
+    memory_limit: Option<u64>,
+) -> Result<Loaded, Faults> {
     let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
     let by_flag = flag.is_some();
     let path = flag.or_else(|| set(PATH_VARIABLE).map(PathBuf::from));
     let content = set(CONTENT_VARIABLE);
-    let memory_limit = memory::limit_bytes();
     let Some(path) = path else {
         let source = content.as_deref().map_or(Source::Environment, Source::Content);
         return load_within(source, env, memory_limit);

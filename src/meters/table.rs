@@ -56,7 +56,7 @@ metrics! {
     ACCESS_KEY_BUDGET_USED = "sluicegate_access_key_budget_used_bytes", Kind::Gauge, ["key"],
         "Bytes of the budget that requests with this access key hold now.";
     FIREHOSE_REQUESTS_REFUSED = "sluicegate_firehose_requests_refused_total", Kind::Counter, ["key", "reason"],
-        "Requests answered 503 for want of room, by access key (empty where there are none) and reason: budget (it is used up), key_budget (the key holds its part of it).";
+        "Requests answered 503 for want of room, by access key (empty where there are none) and reason: budget (it is used up), key_budget (the key holds its part of it), destination (a required destination's share of it holds no more for the key).";
     STREAM_LAST_SUCCESS = "sluicegate_stream_last_success_timestamp_seconds", Kind::Gauge, ["stream"],
         "When a request of this Firehose stream was last answered 200.";
     BUDGET = "sluicegate_budget_bytes", Kind::Gauge, [],

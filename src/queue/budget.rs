@@ -4,6 +4,9 @@
 //! Who is to have a part that others cannot take has an account in it. An account's bytes come first
 //! from its own reserve and then from what all share, so that whoever takes all it can get leaves
 //! the others their reserves.
+//!
+//! A share of a budget is a budget, too, and is divided likewise: with the same reserves, so that who
+//! holds no more than its reserve of the whole finds room in each share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,9 +49,9 @@ struct Books {
     accounts: Vec<Account>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
-    name: String,
+    name: Arc<str>,
     reserve: u64,
     held: u64,
     /// Why it last got nothing.
@@ -56,13 +59,18 @@ struct Account {
 }
 
 /// Why there was no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// The budget is used up: without the others there would have been room.
-    #[default]
     Whole,
     /// The account would hold more than it ever may.
     Own,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { name: "".into(), reserve: 0, held: 0, lack: Lack::Whole }
+    }
 }
 
 impl Account {
@@ -72,14 +80,14 @@ impl Account {
 }
 
 impl Books {
-    /// Adds bytes to an account, if they fit. `excess` is what may be held beyond the limit.
-    fn grow(&mut self, place: usize, bytes: u64, limit: u64, excess: u64) -> bool {
+    /// Adds bytes to an account, if they fit.
+    fn grow(&mut self, place: usize, bytes: u64, limit: u64) -> bool {
         let Some(account) = self.accounts.get_mut(place) else { return false };
         let held = account.held.saturating_add(bytes);
         let used = self.used.saturating_add(bytes);
         let shared_used =
             (self.shared_used - account.beyond(account.held)).saturating_add(account.beyond(held));
-        if used > limit.saturating_add(excess) || shared_used > self.shared.saturating_add(excess) {
+        if used > limit || shared_used > self.shared {
             let is_own = account.reserve > 0 && account.beyond(held) > self.shared;
             account.lack = if is_own { Lack::Own } else { Lack::Whole };
             return false;
@@ -87,6 +95,51 @@ impl Books {
         account.held = held;
         (self.used, self.shared_used) = (used, shared_used);
         true
+    }
+
+    /// Adds bytes of a share to an account. A reserve is always there, whatever is held beyond the
+    /// limit; and what is too large for ever may be held while nobody holds more than its reserve.
+    fn grow_share(&mut self, place: usize, bytes: u64) -> bool {
+        let Some(account) = self.accounts.get_mut(place) else { return false };
+        let held = account.held.saturating_add(bytes);
+        let shared_used =
+            (self.shared_used - account.beyond(account.held)).saturating_add(account.beyond(held));
+        if account.beyond(held) > 0 && self.shared_used > 0 && shared_used > self.shared {
+            return false;
+        }
+        self.used += held - account.held;
+        account.held = held;
+        self.shared_used = shared_used;
+        true
+    }
+
+    /// The account of this name; that of those without one if there is none.
+    fn place_of(&self, name: &str) -> usize {
+        self.accounts.iter().position(|account| *account.name == *name).unwrap_or(0)
+    }
+
+    /// Gives the accounts of these names these reserves, and takes those of all others. Returns their
+    /// places.
+    fn reserve(&mut self, names: &[(Arc<str>, u64)], limit: u64) -> Vec<usize> {
+        self.accounts.iter_mut().for_each(|account| account.reserve = 0);
+        let mut places = Vec::with_capacity(names.len());
+        for (name, reserve) in names {
+            let place = match self.place_of(name) {
+                0 => self.accounts.len(),
+                known => known,
+            };
+            if place == self.accounts.len() {
+                self.accounts.push(Account { name: Arc::clone(name), ..Account::default() });
+            }
+            if let Some(account) = self.accounts.get_mut(place) {
+                account.reserve = *reserve;
+            }
+            places.push(place);
+        }
+        let reserved: u64 = self.accounts.iter().map(|account| account.reserve).sum();
+        self.shared_used = self.accounts.iter().map(|of| of.beyond(of.held)).sum();
+        self.shared = limit - reserved;
+        places
     }
 
     /// Takes bytes off an account that holds them.
@@ -128,7 +181,7 @@ impl Budget {
     #[must_use]
     pub fn used_by_name(&self) -> Vec<(String, u64)> {
         let books = self.books();
-        books.accounts.iter().skip(1).map(|of| (of.name.clone(), of.held)).collect()
+        books.accounts.iter().skip(1).map(|of| (of.name.to_string(), of.held)).collect()
     }
 
     /// Gives each of these names an account with a reserve, and takes the reserves of all others.
@@ -137,31 +190,53 @@ impl Budget {
     #[must_use]
     pub fn divide(self: &Arc<Self>, names: &[&str]) -> Vec<Purse> {
         let reserve = reserve_bytes(self.limit, names.len());
+        let names: Vec<_> = names.iter().map(|name| (Arc::from(*name), reserve)).collect();
+        let places = self.books().reserve(&names, self.limit);
+        let purse = |((name, _), place)| Purse { budget: Arc::clone(self), name, place };
+        names.into_iter().zip(places).map(purse).collect()
+    }
+
+    /// Divides this share among the accounts of the budget that it is a share of, with the reserves
+    /// that they have there, as far as it goes. For [`Budget::try_take_share`].
+    pub fn divide_like(&self, whole: &Self) {
+        let reserved = |account: &&Account| account.reserve > 0;
+        let books = whole.books();
+        let names = books.accounts.iter().skip(1).filter(reserved);
+        let names: Vec<_> = names.map(|of| (Arc::clone(&of.name), of.reserve)).collect();
+        drop(books);
+        let most = self.limit.checked_div(names.len() as u64).unwrap_or(0);
+        let names: Vec<_> = names.into_iter().map(|(name, of)| (name, of.min(most))).collect();
+        let _ = self.books().reserve(&names, self.limit);
+    }
+
+    /// Takes as much of this share as a permit holds of the whole, for the account of the same name.
+    ///
+    /// An account's reserve is always there. So if the share is divided like the whole, and gets back
+    /// what it gave no later than the whole does, an account that holds no more than its
+    /// reserve of the whole is never refused here. Beyond the reserves, one large request must not
+    /// be refused for ever: it may take more than the share has while nobody else holds more than
+    /// its reserve.
+    #[must_use]
+    pub fn try_take_share(self: &Arc<Self>, of: &Permit) -> Option<Permit> {
         let mut books = self.books();
-        let accounts = &mut books.accounts;
-        accounts.iter_mut().for_each(|account| account.reserve = 0);
-        let purse = |name: &&str| {
-            let known = accounts.iter().skip(1).position(|account| account.name == *name);
-            let place = known.map_or(accounts.len(), |known| known + 1);
-            if known.is_none() {
-                accounts.push(Account { name: (*name).to_owned(), ..Account::default() });
-            }
-            if let Some(account) = accounts.get_mut(place) {
-                account.reserve = reserve;
-            }
-            Purse { budget: Arc::clone(self), place }
-        };
-        let purses = names.iter().map(purse).collect();
-        let reserved: u64 = accounts.iter().map(|account| account.reserve).sum();
-        books.shared_used = books.accounts.iter().map(|of| of.beyond(of.held)).sum();
-        books.shared = self.limit - reserved;
-        purses
+        let (name, place) = (Arc::clone(&of.purse.name), books.place_of(&of.purse.name));
+        let taken = books.grow_share(place, of.bytes);
+        drop(books);
+        let purse = Purse { budget: Arc::clone(self), name, place };
+        taken.then(|| Permit { purse, bytes: of.bytes })
+    }
+
+    /// The most that the account of this name can hold while nobody else holds anything.
+    #[must_use]
+    pub fn part_bytes_max(&self, name: &str) -> u64 {
+        let books = self.books();
+        books.accounts.get(books.place_of(name)).map_or(0, |account| account.reserve) + books.shared
     }
 
     /// What those without a name take from.
     #[must_use]
     pub fn purse(self: &Arc<Self>) -> Purse {
-        Purse { budget: Arc::clone(self), place: 0 }
+        Purse { budget: Arc::clone(self), name: "".into(), place: 0 }
     }
 
     /// Takes bytes for no account in particular, or nothing if there is no room for all of them.
@@ -169,19 +244,14 @@ impl Budget {
     pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
         self.purse().try_take(bytes)
     }
-
-    /// Takes bytes; more than the limit only if nothing else is held. For shares of a budget, where
-    /// one large request must not be refused for ever.
-    #[must_use]
-    pub fn try_take_or_idle(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
-        self.purse().take(bytes, bytes.saturating_sub(self.limit))
-    }
 }
 
 /// The way to an account's bytes.
 #[derive(Clone, Debug)]
 pub struct Purse {
     budget: Arc<Budget>,
+    /// The account's; empty for those without one.
+    name: Arc<str>,
     place: usize,
 }
 
@@ -189,15 +259,11 @@ impl Purse {
     /// Takes bytes, or nothing if there is no room for all of them.
     #[must_use]
     pub fn try_take(&self, bytes: u64) -> Option<Permit> {
-        self.take(bytes, 0)
+        self.grow(bytes).then(|| Permit { purse: self.clone(), bytes })
     }
 
-    fn take(&self, bytes: u64, excess: u64) -> Option<Permit> {
-        self.grow(bytes, excess).then(|| Permit { purse: self.clone(), bytes })
-    }
-
-    fn grow(&self, bytes: u64, excess: u64) -> bool {
-        self.budget.books().grow(self.place, bytes, self.budget.limit, excess)
+    fn grow(&self, bytes: u64) -> bool {
+        self.budget.books().grow(self.place, bytes, self.budget.limit)
     }
 
     /// The budget.
@@ -209,14 +275,13 @@ impl Purse {
     /// The most that the account can hold while nobody else holds anything.
     #[must_use]
     pub fn part_bytes_max(&self) -> u64 {
-        let books = self.budget.books();
-        books.accounts.get(self.place).map_or(0, |account| account.reserve) + books.shared
+        self.budget.part_bytes_max(&self.name)
     }
 
     /// Why the account last got nothing. Meaningful right after it did.
     #[must_use]
     pub fn lack(&self) -> Lack {
-        self.budget.books().accounts.get(self.place).map(|of| of.lack).unwrap_or_default()
+        self.budget.books().accounts.get(self.place).map_or(Lack::Whole, |of| of.lack)
     }
 }
 
@@ -235,13 +300,19 @@ impl Permit {
         self.bytes
     }
 
+    /// Name of the account that it was taken from; empty for those without one.
+    #[must_use]
+    pub fn account(&self) -> &Arc<str> {
+        &self.purse.name
+    }
+
     /// Makes the permit hold `bytes`. Shrinking always succeeds; growing fails, and changes nothing,
     /// if there is no room.
     #[must_use]
     pub fn try_resize(&mut self, bytes: u64) -> bool {
         if bytes <= self.bytes {
             self.purse.budget.books().shrink(self.purse.place, self.bytes - bytes);
-        } else if !self.purse.grow(bytes - self.bytes, 0) {
+        } else if !self.purse.grow(bytes - self.bytes) {
             return false;
         }
         self.bytes = bytes;
@@ -277,15 +348,28 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_limit_is_taken_only_when_nothing_else_is_held() {
-        let budget = Budget::new(100);
-        let small = budget.try_take_or_idle(1).expect("room");
-        assert!(budget.try_take_or_idle(101).is_none());
-        drop(small);
-        let large = budget.try_take_or_idle(101).expect("idle");
-        assert!(budget.try_take_or_idle(1).is_none());
-        drop(large);
-        assert_eq!(budget.used(), 0);
+    fn more_than_a_share_is_taken_only_while_nobody_holds_more_than_its_reserve() {
+        let whole = Budget::new(800);
+        let [noisy, quiet] = whole.divide(&["noisy", "quiet"]).try_into().expect("two");
+        let share = Budget::new(400);
+        let take = |purse: &Purse, bytes| {
+            let permit = purse.try_take(bytes).expect("room");
+            share.try_take_share(&permit)
+        };
+        let one = take(&noisy, 1).expect("room");
+        assert!(take(&noisy, 401).is_none());
+        drop(one);
+        share.divide_like(&whole);
+        let reserve = take(&quiet, 100).expect("its reserve");
+        let large = take(&noisy, 600).expect("nobody holds more than its reserve");
+        assert_eq!(share.used(), 700);
+        assert!(take(&noisy, 1).is_none());
+        assert!(take(&quiet, 1).is_none());
+        drop(reserve);
+        let reserve = take(&quiet, 100).expect("its reserve");
+        drop((large, reserve));
+        assert_eq!((share.used(), whole.used()), (0, 0));
+        assert_eq!((share.part_bytes_max("noisy"), share.part_bytes_max("")), (300, 200));
     }
 
     #[test]

@@ -74,6 +74,8 @@ impl Tally {
 /// The samples of one request for one lane. Dropped unsettled, they are lost.
 #[derive(Debug)]
 pub struct Part {
+    /// Given back before the load's permit is: what is held of a share is always held of the whole.
+    _share: Arc<Permit>,
     load: Arc<Load>,
     samples: Box<[SampleRef]>,
     destination: usize,
@@ -84,7 +86,6 @@ pub struct Part {
     pub tally: Tally,
     /// Why what is not in the tally was given up, or would be now: what went wrong last.
     pub lost_because: Option<String>,
-    _share: Arc<Permit>,
 }
 
 impl Part {
@@ -293,11 +294,29 @@ impl Lanes {
         self.0.iter().filter(|outlet| outlet.required).map(|outlet| outlet.serial).collect()
     }
 
+    /// Divides the shares of the required destinations like the budget that they are shares of: who
+    /// holds no more than its reserve of that is never [`Full`].
+    pub fn divide_like(&self, budget: &Budget) {
+        self.0.iter().filter(|outlet| outlet.required).for_each(|outlet| {
+            outlet.share.divide_like(budget);
+        });
+    }
+
+    /// The largest batch that finds room beside others at every required destination, for the account
+    /// of this name. A larger one must wait until a share is free.
+    #[must_use]
+    pub fn batch_bytes_max(&self, account: &str) -> u64 {
+        let required = self.0.iter().filter(|outlet| outlet.required);
+        let parts = required.map(|outlet| outlet.share.part_bytes_max(account));
+        // What is charged the least could not be made smaller.
+        parts.min().map_or(u64::MAX, |part| part.max(REQUEST_CHARGE_MIN))
+    }
+
     /// Hands a batch to its lanes.
     ///
     /// # Errors
-    /// If a required destination's share of the budget is used up; nothing is handed over then. A
-    /// best-effort destination without room drops its samples, counted.
+    /// If a required destination's share of the budget is used up, beyond the reserves; nothing is
+    /// handed over then. A best-effort destination without room drops its samples, counted.
     pub fn submit(
         &self,
         mut batch: Batch,
@@ -319,7 +338,7 @@ impl Lanes {
             let parts = lanes.iter().filter(|samples| !samples.is_empty()).count();
             let share = match (parts, outlet.required) {
                 (0, _) => None,
-                (_, true) => outlet.share.try_take_or_idle(bytes),
+                (_, true) => outlet.share.try_take_share(&permit),
                 // What nobody waits for never takes more than its share of the room.
                 (_, false) => outlet.share.try_take(bytes),
             };
@@ -352,6 +371,7 @@ impl Lanes {
                 };
                 outlet.books.in_flight.increment(total as f64);
                 let part = Part {
+                    _share: Arc::clone(share),
                     load: Arc::clone(&load),
                     samples: samples.into_boxed_slice(),
                     destination,
@@ -360,7 +380,6 @@ impl Lanes {
                     books: Arc::clone(&outlet.books),
                     tally: Tally::default(),
                     lost_because: None,
-                    _share: Arc::clone(share),
                 };
                 // A lane that is gone or full gives the part back, and dropping it settles it.
                 let Some(sender) = outlet.lanes.get(lane) else { continue };
@@ -371,5 +390,49 @@ impl Lanes {
             }
         }
         Ok(acked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Whatever the others do: who holds no more than its reserve of the whole finds room in the
+        /// share, and no more than the share has is held unless one request is to blame.
+        #[test]
+        fn a_reserve_of_the_whole_is_one_of_the_share(
+            keys in 2usize..5,
+            limit in 500u64..1_000,
+            steps in proptest::collection::vec((0usize..5, 0u64..400, 0u8..4), 0..200),
+        ) {
+            let whole = Budget::new(limit);
+            let share = Budget::new(limit / 4 * 3);
+            let names = &["a", "b", "c", "d"][..keys];
+            let purses = whole.divide(names);
+            share.divide_like(&whole);
+            let reserve = limit / 4 / keys as u64;
+            let mut held: Vec<(Permit, Permit)> = Vec::new();
+            for (choice, bytes, action) in steps {
+                if action == 0 {
+                    if !held.is_empty() {
+                        let (share, whole) = held.swap_remove(choice % held.len());
+                        drop(share);
+                        drop(whole);
+                    }
+                    continue;
+                }
+                let Some(permit) = purses[choice % keys].try_take(bytes) else { continue };
+                let of_key = whole.used_by_name()[choice % keys].1;
+                let part = share.try_take_share(&permit);
+                proptest::prop_assert!(part.is_some() || of_key > reserve, "{} {}", of_key, reserve);
+                held.extend(part.map(|part| (part, permit)));
+                let most = held.iter().map(|(part, _)| part.bytes()).max().unwrap_or(0);
+                let alone = reserve * keys as u64 + most;
+                proptest::prop_assert!(share.used() <= share.limit().max(alone));
+            }
+            drop(held);
+            proptest::prop_assert_eq!((share.used(), whole.used()), (0, 0));
+        }
     }
 }

@@ -6,7 +6,7 @@ use metrics::Counter;
 
 use super::reply::Answer;
 use crate::meters::{self, Meters};
-use crate::queue::{Budget, Lack, Permit, Purse};
+use crate::queue::{Budget, Full, Lack, Permit, Purse};
 use crate::units::format_bytes;
 
 /// An access key's account; one for all where no key is asked for.
@@ -17,6 +17,7 @@ pub(super) struct Account {
     purse: Purse,
     refused_for_budget: Counter,
     refused_for_own_part: Counter,
+    refused_for_destination: Counter,
 }
 
 impl Account {
@@ -27,6 +28,7 @@ impl Account {
             purse,
             refused_for_budget: refused("budget"),
             refused_for_own_part: refused("key_budget"),
+            refused_for_destination: refused("destination"),
         }
     }
 
@@ -49,6 +51,12 @@ impl Account {
     /// The most that requests with this key may hold.
     pub(super) fn part_bytes_max(&self) -> u64 {
         self.purse.part_bytes_max()
+    }
+
+    /// The answer to a request for which a destination has no room.
+    pub(super) fn no_room_at(&self, full: &Full) -> Answer {
+        self.refused_for_destination.increment(1);
+        Answer::Full(full.to_string())
     }
 
     /// The answer to a request of which the account just got no more bytes.

@@ -76,7 +76,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Keys {
-    /// Reads the keys of the configuration, and divides the budget among them if they can be used.
+    /// Reads the keys of the configuration.
     ///
     /// # Errors
     /// If a key cannot be read or can never match, or if there is none and that is not allowed.

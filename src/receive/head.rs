@@ -34,17 +34,23 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn read(parts: &Parts) -> Self {
-        let headers = parts.headers.clone();
+    pub(super) fn read(parts: Parts) -> Self {
+        let Parts { headers, uri, .. } = parts;
         let arn = headers.get(SOURCE_ARN).and_then(|arn| arn.to_str().ok()).unwrap_or_default();
         let stream = arn.split_once("deliverystream/").map_or("", |(_, name)| name);
         let stream = if stream.is_empty() { "unknown" } else { stream };
         Self {
-            target_bytes: parts.uri.path().len() + parts.uri.query().map_or(0, str::len),
+            target_bytes: uri.path().len() + uri.query().map_or(0, str::len),
             request_id: request_id(&headers),
             stream: stream.chars().take(STREAM_CHARS_MAX).collect(),
             headers,
         }
+    }
+
+    /// Gives the memory of the headers back, once all that is wanted of them has been read: from then
+    /// on it is as if there had been none. The request id and the stream stay.
+    pub(super) fn forget_headers(&mut self) {
+        self.headers = HeaderMap::new();
     }
 
     /// The key that the request shows; none if there is not exactly one.

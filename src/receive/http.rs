@@ -124,9 +124,9 @@ impl Door {
     async fn answer(&self, request: Request) -> Response {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let (method, path) = (&parts.method, parts.uri.path());
         let rules = self.rules();
-        if path != rules.path {
+        if parts.uri.path() != rules.path {
+            let (method, path) = (&parts.method, parts.uri.path());
             let answer = self.health.answer(method, path).unwrap_or(Answer::NoSuchPath);
             tracing::debug!(%method, path, status = answer.status().as_u16(), "not for the endpoint");
             if !waits_for_continue(&parts.headers) {
@@ -135,16 +135,18 @@ impl Door {
             return answer.respond(&request_id(&parts.headers));
         }
         let _in_flight = InFlight::new(&self.in_flight);
-        let head = Head::read(&parts);
+        let is_post = parts.method == Method::POST;
+        let of_use = parts.extensions.get::<OfUse>().cloned();
+        let mut head = Head::read(parts);
         let mut pass = Pass { key: None };
-        let of_use = parts.extensions.get::<OfUse>();
-        let answer = if *method == Method::POST {
-            match panics::caught(self.take(&rules, &head, body, started, &mut pass, of_use)).await {
+        let answer = if is_post {
+            let taken = self.take(&rules, &mut head, body, started, &mut pass, of_use.as_ref());
+            match panics::caught(taken).await {
                 Ok(answer) => answer,
                 Err(panicked) => self.panicked(&panicked),
             }
         } else {
-            if !waits_for_continue(&parts.headers) {
+            if !head.waits_for_continue() {
                 self.discard(body, Bounds::STRANGER);
             }
             Answer::NoSuchMethod { allow: "POST" }
@@ -158,7 +160,7 @@ impl Door {
     async fn take<'a>(
         &self,
         rules: &'a Arc<Rules>,
-        head: &Head,
+        head: &mut Head,
         mut body: Body,
         started: Instant,
         pass: &mut Pass<'a>,
@@ -169,16 +171,20 @@ impl Door {
         if let (Some(of_use), true) = (of_use, pass.key.is_some()) {
             of_use.tell();
         }
-        let Admitted { encoding, claimed, labels, mut permit, account } = match admitted {
-            Ok(admitted) => admitted,
-            Err(TurnedAway(answer, bounds)) => {
-                // A client that waits for `100 Continue` sends nothing that could be in the way.
-                if !head.waits_for_continue() {
-                    self.discard(body, bounds);
+        let Admitted { encoding, claimed, labels, mut permit, labels_permit, account } =
+            match admitted {
+                Ok(admitted) => admitted,
+                Err(TurnedAway(answer, bounds)) => {
+                    // A client that waits for `100 Continue` sends nothing that could be in the way.
+                    if !head.waits_for_continue() {
+                        self.discard(body, bounds);
+                    }
+                    return answer;
                 }
-                return answer;
-            }
-        };
+            };
+        // Nobody charges for them, and the body may be long in coming.
+        head.forget_headers();
+        let head = &*head;
 
         let read_until = deadline.min(started + rules.read_timeout);
         let reading = admission::read(&mut body, claimed, rules.body_bytes_max, &mut permit);
@@ -210,10 +216,12 @@ impl Door {
         self.books.read(wire.len());
 
         let (request_id, ledger) = (head.request_id.clone(), Arc::clone(&self.ledger));
-        let terms = Arc::new(Terms { request_id, labels, deadline, ledger });
-        let (body_bytes_max, batch_bytes_max) =
-            (rules.body_bytes_max, account.part_bytes_max() / 4);
-        let job = Job { wire, encoding, body_bytes_max, batch_bytes_max, permit };
+        let terms = Terms { request_id, labels, deadline, ledger, _labels_permit: labels_permit };
+        let terms = Arc::new(terms);
+        let body_bytes_max = rules.body_bytes_max;
+        let easy_bytes_max = account.part_bytes_max() / 4;
+        let batch_bytes_max = rules.lanes.batch_bytes_max(&account.name);
+        let job = Job { wire, encoding, body_bytes_max, easy_bytes_max, batch_bytes_max, permit };
         let answer = match self.decode(rules, job, &terms, claimed).await {
             Ok(Ok(decoded)) => self.take_whole(rules, decoded, &terms, head).await,
             Ok(Err(Undecoded::TooMuch(opened))) => {
@@ -256,10 +264,9 @@ impl Door {
         let freshness = std::mem::take(&mut batch.freshness);
         let (id, deadline) = (terms.request_id.clone(), terms.deadline);
         let request = queue::Request { id, deadline, batches, claim: Some(claim) };
-        let acked = rules
-            .lanes
-            .submit(batch, permit, request)
-            .map_err(|full| Answer::Full(full.to_string()))?;
+        let account = rules.account_of(&permit);
+        let acked = rules.lanes.submit(batch, permit, request);
+        let acked = acked.map_err(|full| account.no_room_at(&full))?;
         match self.settled(rules, acked, deadline).await {
             Answer::Done => {}
             other => return Err(other),

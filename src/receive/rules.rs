@@ -48,6 +48,8 @@ pub(super) struct Admitted<'a> {
     pub(super) claimed: Option<u64>,
     pub(super) labels: Vec<(String, String)>,
     pub(super) permit: Permit,
+    /// For the labels.
+    pub(super) labels_permit: Permit,
     pub(super) account: &'a Account,
 }
 
@@ -55,8 +57,8 @@ pub(super) struct Admitted<'a> {
 pub(super) struct TurnedAway(pub(super) Answer, pub(super) Bounds);
 
 impl Rules {
-    /// Puts the rules together, and divides the budget among the keys. The mapper's outlets and the
-    /// lanes are those of the same destinations, in the same order.
+    /// Puts the rules together, and divides the budget and the destinations' shares of it among the
+    /// keys. The mapper's outlets and the lanes are those of the same destinations, in the same order.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -68,9 +70,11 @@ impl Rules {
     ) -> Self {
         let superseded =
             lanes.destinations().map(|name| meters.counter(&meters::SAMPLES_SUPERSEDED, &[name]));
+        let accounts = Account::of_each(&keys.names(), budget, meters);
+        lanes.divide_like(budget);
         Self {
             path: config.path.clone(),
-            accounts: Account::of_each(&keys.names(), budget, meters),
+            accounts,
             anyone: Account::of_anyone(budget, meters),
             keys,
             common_attributes: config.common_attributes.clone(),
@@ -119,8 +123,16 @@ impl Rules {
         }
         let part = account.part_bytes_max();
         let charge = admission::charge(claimed, encoding, self.body_bytes_max, part);
+        let labels_bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let labels_permit = account.take(labels_bytes as u64).map_err(turn_away)?;
         let permit = account.take(charge).map_err(turn_away)?;
-        Ok(Admitted { encoding, claimed, labels, permit, account })
+        Ok(Admitted { encoding, claimed, labels, permit, labels_permit, account })
+    }
+
+    /// The account that a permit was taken from.
+    pub(super) fn account_of(&self, permit: &Permit) -> &Account {
+        let name = &**permit.account();
+        self.accounts.iter().find(|account| account.name == name).unwrap_or(&self.anyone)
     }
 
     /// The answer to a request whose time is up.

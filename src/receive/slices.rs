@@ -1,5 +1,5 @@
-//! A legal body whose samples its sender's part of the budget cannot hold at once: its metrics are taken in slices, each
-//! delivered before the next is decoded. It costs decoding the body as often as there are slices,
+//! A legal body whose samples its sender's part of the budget, or of a destination's share of it,
+//! cannot hold at once: its metrics are taken in slices, each delivered before the next is decoded. It costs decoding the body as often as there are slices,
 //! and lets a small gateway take the largest batch that Firehose may send.
 
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use crate::map::Slice;
 use crate::queue::{Claim, REQUEST_CHARGE_MIN, Settled};
 
 /// Slices of a body. Its samples take at most about four times the body's own bytes, and the body is
-/// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so an eighth of them always finds room beside it.
+/// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so an
+/// eighth of them finds room beside it once others have left: unless most of them are of one metric,
+/// whose points stay together.
 const SLICES: u32 = 8;
 
 impl Door {

@@ -31,7 +31,9 @@ pub(super) struct Job {
     pub(super) wire: Vec<u8>,
     pub(super) encoding: Encoding,
     pub(super) body_bytes_max: u64,
-    /// Samples that take more than this are too much for one piece.
+    /// Samples that take more than this are taken in slices if there is no room for all at once.
+    pub(super) easy_bytes_max: u64,
+    /// Samples that take more than this are taken in slices.
     pub(super) batch_bytes_max: u64,
     pub(super) permit: Permit,
 }
@@ -43,6 +45,8 @@ pub(super) struct Terms {
     pub(super) deadline: Instant,
     /// Makes the key that the request is known by.
     pub(super) ledger: Arc<Ledger>,
+    /// For the labels.
+    pub(super) _labels_permit: Permit,
 }
 
 /// An unpacked body, and the bytes that it is charged.
@@ -70,7 +74,8 @@ pub(super) enum Undecoded {
     Unreadable(String),
     /// The budget is used up.
     NoRoom,
-    /// The budget is used up, and this request's own samples take a large part of it.
+    /// The samples are too many for one batch: more than a destination has room for, or the budget is
+    /// used up and they take a large part of it.
     TooMuch(Opened),
     /// The request's time was up.
     Late,
@@ -156,7 +161,8 @@ impl Job {
     }
 
     fn run(self, bench: &mut Bench, terms: &Terms, mapper: &Mapper) -> Result<Decoded, Undecoded> {
-        let Self { wire, encoding, body_bytes_max, batch_bytes_max, mut permit } = self;
+        let Self { wire, encoding, body_bytes_max, easy_bytes_max, batch_bytes_max, permit } = self;
+        let mut permit = permit;
         let body = match encoding {
             Encoding::Identity => wire,
             Encoding::Gzip => {
@@ -174,11 +180,19 @@ impl Job {
         let held = Held { bytes: body.capacity() as u64, permit };
         let mapping = mapper.begin(&terms.labels, now_ms());
         let outcome = decode(&body, &mut bench.record, terms, held, mapping);
+        // What would have to wait until a destination has nothing else must not.
+        let outcome = match outcome {
+            Ok(Decoded { permit, .. }) if permit.bytes() > batch_bytes_max => {
+                let batch_bytes = permit.bytes();
+                Err(Failed { why: Undecoded::NoRoom, batch_bytes, permit })
+            }
+            outcome => outcome,
+        };
         match outcome {
             Err(Failed { why: Undecoded::NoRoom, batch_bytes, mut permit })
-                if batch_bytes > batch_bytes_max =>
+                if batch_bytes > easy_bytes_max.min(batch_bytes_max) =>
             {
-                // The permit covers the body already: this gives back what the samples took.
+                // Mostly this gives back what the samples took.
                 match permit.try_resize(body.capacity() as u64) {
                     true => Err(Undecoded::TooMuch(Opened { body, _permit: permit })),
                     false => Err(Undecoded::NoRoom),

@@ -77,9 +77,20 @@ pub(crate) fn rules(
     budget: &Arc<Budget>,
     meters: &Meters,
 ) -> Result<(Rules, Vec<Inbox>), KeyFault> {
+    rules_within(config, to, config.budget, budget, meters)
+}
+
+/// [`rules`] for destinations that have this share of the budget each.
+fn rules_within(
+    config: &Config,
+    to: &[(&str, bool)],
+    share_bytes: u64,
+    budget: &Arc<Budget>,
+    meters: &Meters,
+) -> Result<(Rules, Vec<Inbox>), KeyFault> {
     let to: Vec<_> = to.iter().map(|(name, required)| (*name, serial(name), *required)).collect();
     let mapper = mapper(to.len());
-    rules_of(config, &to, &mapper, budget, meters)
+    shared_rules(config, &to, share_bytes, &mapper, budget, meters)
 }
 
 /// A mapper for so many destinations.
@@ -100,8 +111,19 @@ pub(crate) fn rules_of(
     budget: &Arc<Budget>,
     meters: &Meters,
 ) -> Result<(Rules, Vec<Inbox>), KeyFault> {
+    shared_rules(config, to, config.budget, mapper, budget, meters)
+}
+
+fn shared_rules(
+    config: &Config,
+    to: &[(&str, u64, bool)],
+    share_bytes: u64,
+    mapper: &Arc<Mapper>,
+    budget: &Arc<Budget>,
+    meters: &Meters,
+) -> Result<(Rules, Vec<Inbox>), KeyFault> {
     let mut lanes = LanesBuilder::new(config.budget);
-    let limits = queue::Limits { share_bytes: config.budget, isolation_max: 512 };
+    let limits = queue::Limits { share_bytes, isolation_max: 512 };
     let inboxes = to.iter().flat_map(|(name, serial, must)| {
         lanes.destination(name, *serial, *must, 2, limits, meters)
     });
@@ -118,10 +140,19 @@ impl House {
 
     /// A house with these destinations, required or not, of two lanes each.
     pub(crate) fn try_with(config: &Config, to: &[(&str, bool)]) -> Result<Self, KeyFault> {
+        Self::try_within(config, to, config.budget)
+    }
+
+    /// A house whose destinations have this share of the budget each.
+    pub(crate) fn try_within(
+        config: &Config,
+        to: &[(&str, bool)],
+        share_bytes: u64,
+    ) -> Result<Self, KeyFault> {
         let meters = Meters::new();
         let tasks = Tasks::new();
         let budget = Budget::new(config.budget);
-        let (rules, inboxes) = rules(config, to, &budget, &meters)?;
+        let (rules, inboxes) = rules_within(config, to, share_bytes, &budget, &meters)?;
         let door = Door::new(rules, &meters, tasks.clone());
         Ok(Self { door, budget, meters, tasks, inboxes })
     }

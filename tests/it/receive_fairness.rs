@@ -10,8 +10,9 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::Request;
 use http_body::Frame;
+use sluicegate::queue::Inbox;
 
-use crate::receive_door::{Answer, House, ID, envelope, key, line, request, with};
+use crate::receive_door::{Answer, House, ID, config, envelope, key, line, request, with};
 
 const MIB: u64 = 1 << 20;
 const KEY_HEADER: &str = "x-amz-firehose-access-key";
@@ -145,4 +146,110 @@ async fn slices_are_charged_to_the_key_that_sent_them() {
     assert_eq!(house.metric(delivered), 25_000.0);
     assert!(looks > 0);
     assert_eq!(house.budget.used(), 0);
+}
+
+/// Delivers all that comes out of a lane. The number of parts.
+async fn deliver_all(mut inbox: Inbox) -> usize {
+    let mut parts = 0;
+    while let Some(mut part) = inbox.recv().await {
+        part.tally.delivered = part.samples().len() as u64;
+        parts += 1;
+    }
+    parts
+}
+
+/// A small request of its own id.
+fn small(key: &str, number: usize) -> Request<Body> {
+    let id = format!("{key}-{number}");
+    let body = envelope(&id, &[line(number).as_bytes()]);
+    let length = body.len().to_string();
+    let request = with(request(body), "x-amz-firehose-request-id", &id);
+    with(with(request, "content-length", &length), KEY_HEADER, key)
+}
+
+#[tokio::test]
+async fn a_slow_destination_leaves_a_quiet_key_its_reserve() {
+    const CHARGE: u64 = 16 << 10;
+    let mut config = config();
+    config.access_keys = vec![key("noisy", "n"), key("quiet", "q")];
+    config.budget = 2 * MIB;
+    let to = [("slow", true), ("fast", true)];
+    let mut house = House::try_within(&config, &to, config.budget / 4 * 3).unwrap();
+    let fast = house.inboxes.split_off(2);
+    let slow = std::mem::take(&mut house.inboxes);
+    for inbox in fast {
+        house.tasks.spawn(async move {
+            deliver_all(inbox).await;
+        });
+    }
+    // Of 2 MiB each key has an eighth for itself; of the slow one's share of 1.5 MiB it is the same.
+    let mut waiting = Vec::new();
+    for (key, most) in [("n", (MIB + MIB / 4) / CHARGE), ("q", MIB / 4 / CHARGE)] {
+        for number in 0..most as usize {
+            let mut call = Box::pin(house.call(small(key, number)));
+            let answer = tokio::time::timeout(Duration::ZERO, call.as_mut()).await;
+            assert!(answer.is_err(), "{key} {number}: {answer:?}");
+            waiting.push(call);
+        }
+        if key == "n" {
+            let answer = house.call(small(key, 1_000)).await;
+            assert_eq!(answer.status, 503);
+            assert!(answer.error.contains("destination `slow` holds its share"), "{answer:?}");
+        }
+    }
+    assert_eq!(house.metric(&refused("noisy", "destination")), 1.0);
+    let answer = house.call(small("q", 1_000)).await;
+    assert_eq!(answer.status, 503, "beyond its reserve it is one of all: {answer:?}");
+    assert_eq!(house.metric(&refused("quiet", "destination")), 1.0);
+
+    for inbox in slow {
+        house.tasks.spawn(async move {
+            deliver_all(inbox).await;
+        });
+    }
+    for call in waiting {
+        assert_eq!(call.await.status, 200);
+    }
+    assert_eq!(house.budget.used(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_above_a_destinations_share_is_taken_in_slices() {
+    let lines: String = (0..1_000).map(line).collect();
+    let large = || with(request(envelope(ID, &[lines.as_bytes()])), KEY_HEADER, "n");
+    let mut config = config();
+    config.access_keys = vec![key("noisy", "n")];
+    let to = [("one", true), ("other", true)];
+    let mut house = House::try_within(&config, &to, config.budget).unwrap();
+    let mut call = Box::pin(house.call(large()));
+    let received = r#"sluicegate_samples_received_total{destination="other"}"#;
+    while house.metric(received).is_nan() || house.metric(received) < 5_000.0 {
+        let _ = tokio::time::timeout(Duration::from_millis(1), call.as_mut()).await;
+    }
+    let whole_bytes = house.budget.used();
+    drop(call);
+    house.inboxes.clear();
+
+    let mut house = House::try_within(&config, &to, whole_bytes / 2).unwrap();
+    // Something that one of them does not settle: a batch larger than its share could wait for ever.
+    let mut held = Box::pin(house.call(small("n", 0)));
+    let _ = tokio::time::timeout(Duration::ZERO, held.as_mut()).await;
+    drop(held);
+    let mut unsettled = Vec::new();
+    for inbox in &mut house.inboxes[..2] {
+        while let Ok(part) = inbox.try_recv() {
+            unsettled.push(part);
+        }
+    }
+    assert!(!unsettled.is_empty());
+    let inboxes: Vec<_> = house.inboxes.drain(..).collect();
+    let lanes: Vec<_> = inboxes.into_iter().map(|of| house.tasks.spawn(deliver_all(of))).collect();
+    let answer = house.call(large()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let delivered = r#"sluicegate_samples_total{destination="one",outcome="delivered"}"#;
+    assert_eq!(house.metric(delivered), 5_000.0);
+    drop((unsettled, house));
+    for lane in lanes {
+        assert!(lane.await.unwrap() >= 8, "a part of each slice");
+    }
 }
