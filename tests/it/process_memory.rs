@@ -87,6 +87,9 @@ async fn memory_stays_within_the_budget_and_128_mib() {
         assert!([400, 503].contains(&status), "{status}");
     }
     gateway.assert_no_repeats().await;
+    let refused = gateway.figures().await;
+    let refused = refused.value("sluicegate_firehose_requests_refused_total", &[]);
+    assert!(refused > 0.0, "no request met the end of the budget");
     let peak_mib = peak_mib(gateway.pid());
     eprintln!("idle {idle_mib} MiB, peak {peak_mib} MiB, {statuses:?}");
     assert!(peak_mib < 64 + 128, "{peak_mib} MiB");
