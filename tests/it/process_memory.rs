@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::process_kit::{Gateway, Mode, Receiver, config, fresh_id};
 use crate::receive_door::envelope;
 
-const BODY_BYTES: usize = 8 << 20;
+const BODY_BYTES: usize = 4 << 20;
 const SENDERS: usize = 16;
 
 fn packed(plain: &[u8]) -> Vec<u8> {

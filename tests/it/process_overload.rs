@@ -26,7 +26,7 @@ const MIB: usize = 1 << 20;
 /// How many requests come at once, and how many of them have 15 MB; the others have 1 MB. A debug
 /// build on a busy machine reads no more than this in the time that it gives to unwanted bodies.
 const FLOOD: usize = 200;
-const FLOOD_LARGE: usize = 25;
+const FLOOD_LARGE: usize = 20;
 
 const NOISY: &str = "noisy key";
 const QUIET: &str = "quiet key";
