@@ -17,6 +17,7 @@ mod config;
 /// The limit of series in the configuration, and what it takes of the budget.
 #[path = "it/config_series_limit.rs"]
 mod config_series_limit;
+
 /// What `server.tls_config` may say, and what `check` says of its files.
 #[path = "it/config_tls.rs"]
 mod config_tls;

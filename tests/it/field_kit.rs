@@ -11,6 +11,7 @@ use sluicegate::decode::Reason;
 
 use super::amp_front::{AmpFront, Guard};
 use super::house::{Figures, KEY, Standing};
+use super::process_kit::fresh_id;
 use super::receive_door::{ARN, Answer, ID, envelope, line};
 
 /// The headers of a request as Firehose sends it.
@@ -93,8 +94,10 @@ impl Field {
     pub(crate) async fn goes_on(&self) -> Figures {
         let figures = self.standing.rest().await;
         assert_eq!(figures.value("sluicegate_panics_total", &[]), 0.0);
-        let answer = self.post(head(), envelope(ID, &[line(7).as_bytes()])).await;
-        assert_eq!((answer.status, answer.request_id.as_str()), (200, ID));
+        let id = fresh_id();
+        let head = head_with("x-amz-firehose-request-id", &id);
+        let answer = self.post(head, envelope(&id, &[line(7).as_bytes()])).await;
+        assert_eq!((answer.status, answer.request_id), (200, id));
         figures
     }
 }

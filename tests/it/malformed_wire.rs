@@ -29,27 +29,56 @@ enum Due {
 }
 use Due::{Answer as A, Cut, Head, NoHttp};
 
-/// Sends bytes, closes that direction, and gives all that comes back.
-async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+/// For what should take far less.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends bytes and gives the answer, whole or up to the end of the connection. Closes the direction
+/// of the request only where it has no end otherwise: who does so with a request that is whole may
+/// be taken for gone.
+async fn exchange(address: SocketAddr, what: &str, bytes: &[u8], due: Due) -> Vec<u8> {
     let (mut reading, mut writing) = TcpStream::connect(address).await.unwrap().into_split();
     // Whoever is answered early may find the other end closed.
     let _ = writing.write_all(bytes).await;
-    let mut answer = Vec::new();
-    let quick = timeout(Duration::from_millis(150), reading.read_to_end(&mut answer)).await;
-    if quick.is_err() {
+    if matches!(due, Cut | NoHttp) {
         let _ = writing.shutdown().await;
-        let _ = timeout(Duration::from_secs(20), reading.read_to_end(&mut answer)).await.unwrap();
     }
+    let mut answer = Vec::new();
+    let read = async {
+        // An error ends a connection, too.
+        while !is_whole(&answer, due) && reading.read_buf(&mut answer).await.unwrap_or(0) > 0 {}
+    };
+    assert!(timeout(PATIENCE, read).await.is_ok(), "{what}: no end of {}", answer.escape_ascii());
     answer
 }
 
+/// What stands before an answer to whoever has asked first.
+const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Headers of an answer with their empty line, and what follows them.
+fn parted(answer: &[u8]) -> Option<(&[u8], &[u8])> {
+    let answer = answer.strip_prefix(INTERIM).unwrap_or(answer);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(answer.split_at(end + 4))
+}
+
+fn content_length(head: &str) -> Option<usize> {
+    let (_, rest) = head.split_once("content-length: ")?;
+    rest.split_once("\r\n")?.0.parse().ok()
+}
+
+/// Whether all bytes that an answer promises are there.
+fn is_whole(answer: &[u8], due: Due) -> bool {
+    parted(answer).is_some_and(|(head, rest)| {
+        let head = String::from_utf8_lossy(head).to_lowercase();
+        let length = if let Head(_) = due { Some(0) } else { content_length(&head) };
+        length.is_some_and(|length| rest.len() >= length)
+    })
+}
+
 fn held(what: &str, due: Due, bytes: &[u8]) {
-    let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
-    let bytes = bytes.strip_prefix(interim).unwrap_or(bytes);
     let shown = bytes.escape_ascii().to_string();
     let what = format!("{what}: {shown:.600}");
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let Some((head, rest)) = end.map(|end| bytes.split_at(end + 4)) else {
+    let Some((head, rest)) = parted(bytes) else {
         assert!(matches!(due, NoHttp | Cut) && bytes.is_empty(), "{what}");
         return;
     };
@@ -66,8 +95,7 @@ fn held(what: &str, due: Due, bytes: &[u8]) {
     assert_eq!(status, expected, "{what}");
     assert!(head.contains("content-type: application/json\r\n"), "{what}");
     assert!(!head.contains("transfer-encoding") && !head.contains("content-encoding"), "{what}");
-    let (_, length) = head.split_once("content-length: ").expect(&what);
-    let length: usize = length.split_once("\r\n").unwrap().0.parse().unwrap();
+    let length = content_length(&head).expect(&what);
     if let Head(_) = due {
         assert!(rest.is_empty(), "{what}");
     } else {
@@ -98,7 +126,7 @@ async fn all(rows: Vec<(String, Vec<u8>, Due)>) {
     let field = Field::open("  max_body_size: 1MiB\n  max_header_size: 64KiB", "").await;
     let address = field.standing.house.ingest_address;
     for (what, bytes, due) in &rows {
-        held(what, *due, &exchange(address, bytes).await);
+        held(what, *due, &exchange(address, what, bytes, *due).await);
     }
     field.goes_on().await;
     field.standing.house.stop().await;
@@ -233,7 +261,7 @@ async fn lengths_and_chunks() {
         row("chunks that are cut", raw(POST, chunked, &pieces(&body, 50)), Cut),
         row("a chunk size that is none", raw(POST, chunked, b"zz\r\nab\r\n0\r\n\r\n"), A(400)),
         row("a chunk size beyond all", raw(POST, chunked, b"fffffffffffffffff\r\nab\r\n"), A(400)),
-        row("an endless chunk size", raw(POST, chunked, &[b'0'; 100_000]), A(400)),
+        row("an endless chunk size", raw(POST, chunked, &[b'0'; 100_000]), Cut),
         row("a chunk without its end", raw(POST, chunked, b"2\r\nabX0\r\n\r\n"), A(400)),
         row("another transfer encoding", one("transfer-encoding: gzip\r\n"), NoHttp),
         row(

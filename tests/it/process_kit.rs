@@ -16,10 +16,19 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::receive_door::{ARN, ID, KEY};
+use crate::house::Figures;
+use crate::receive_door::{ARN, ID, KEY, envelope};
 
 /// For what should take far less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An ID that no request has had yet, as long as any: what comes with the same ID and content again
+/// is answered from memory, and proves little.
+pub(crate) fn fresh_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (most, _) = ID.rsplit_once('-').unwrap();
+    format!("{most}-{:012x}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
 
 /// Variables that would be taken for the test's own.
 const FOREIGN: [&str; 5] = [
@@ -163,9 +172,22 @@ impl Gateway {
         self.child.id().unwrap()
     }
 
-    /// A request as Firehose sends it, on its way in a task of its own.
+    /// A request of these records as Firehose sends it, with an ID of its own, on its way in a task
+    /// of its own.
     pub(crate) fn send(
         &self,
+        records: &[&[u8]],
+        headers: &[(&'static str, &str)],
+    ) -> tokio::task::JoinHandle<(u16, String)> {
+        let id = fresh_id();
+        let body = envelope(&id, records);
+        self.send_as(id, body, headers)
+    }
+
+    /// The same with that body under that ID, which the answer has to name.
+    pub(crate) fn send_as(
+        &self,
+        id: String,
         body: impl Into<reqwest::Body>,
         headers: &[(&'static str, &str)],
     ) -> tokio::task::JoinHandle<(u16, String)> {
@@ -174,7 +196,7 @@ impl Gateway {
             .post(format!("{}/firehose", self.ingest))
             .header("content-type", "application/json")
             .header("x-amz-firehose-protocol-version", "1.0")
-            .header("x-amz-firehose-request-id", ID)
+            .header("x-amz-firehose-request-id", &id)
             .header("x-amz-firehose-source-arn", ARN)
             .body(body);
         if !headers.iter().any(|(name, _)| *name == "x-amz-firehose-access-key") {
@@ -183,12 +205,31 @@ impl Gateway {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.tasks.spawn(async move { answer(request).await })
+        self.tasks.spawn(async move {
+            let (status, text) = answer(request).await;
+            assert!(status == 0 || text.contains(&id), "{status} to {id}: {text}");
+            (status, text)
+        })
     }
 
     /// Such a request and its answer.
-    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, String) {
-        self.send(body, &[]).await.unwrap()
+    pub(crate) async fn post(&self, records: &[&[u8]]) -> (u16, String) {
+        self.send(records, &[]).await.unwrap()
+    }
+
+    /// What `/metrics` shows now.
+    pub(crate) async fn figures(&self) -> Figures {
+        let (status, page) = self.get_path(&self.telemetry, "/metrics").await;
+        assert_eq!(status, 200, "{page}");
+        Figures(page)
+    }
+
+    /// Fails if any request was taken for one that came before: all were to be worked on.
+    pub(crate) async fn assert_no_repeats(&self) {
+        const REPEATED: &str = "sluicegate_firehose_requests_repeated_total";
+        let figures = self.figures().await;
+        assert!(figures.0.contains(REPEATED), "{}", figures.0);
+        assert_eq!(figures.value(REPEATED, &[]), 0.0, "{}", figures.0);
     }
 
     /// Status and body; status 0 if nobody answers.

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
-use crate::process_kit::{Gateway, Mode, Receiver, config};
-use crate::receive_door::{ID, envelope};
+use crate::process_kit::{Gateway, Mode, Receiver, config, fresh_id};
+use crate::receive_door::envelope;
 
-const BODY_BYTES: usize = 8 << 20;
+const BODY_BYTES: usize = 4 << 20;
 const SENDERS: usize = 16;
 
 fn packed(plain: &[u8]) -> Vec<u8> {
@@ -18,8 +18,8 @@ fn packed(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A body of data points of which each has series of its own.
-fn body(sender: usize) -> Vec<u8> {
+/// A request of data points of which each has series of its own: its ID and its body.
+fn request(sender: usize) -> (String, Vec<u8>) {
     let mut records = Vec::new();
     let mut bytes = 0;
     while bytes < BODY_BYTES * 3 / 4 {
@@ -40,7 +40,9 @@ fn body(sender: usize) -> Vec<u8> {
         records.push(record);
     }
     let records: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
-    packed(&envelope(ID, &records))
+    let id = fresh_id();
+    let body = packed(&envelope(&id, &records));
+    (id, body)
 }
 
 /// The most memory that a process ever had, in MiB.
@@ -60,11 +62,11 @@ async fn memory_stays_within_the_budget_and_128_mib() {
     let bomb = packed(&vec![b' '; 60 << 20]);
     let mut waiting = Vec::new();
     let mut bombs = Vec::new();
-    let bodies: Vec<_> = (0..SENDERS / 4).map(body).collect();
-    for (sender, body) in bodies.iter().cycle().take(SENDERS).enumerate() {
-        waiting.push(gateway.send(body.clone(), &zip));
+    let requests: Vec<_> = (0..SENDERS).map(request).collect();
+    for (sender, (id, body)) in requests.into_iter().enumerate() {
+        waiting.push(gateway.send_as(id, body, &zip));
         if sender % 4 == 0 {
-            bombs.push(gateway.send(bomb.clone(), &zip));
+            bombs.push(gateway.send_as(fresh_id(), bomb.clone(), &zip));
         }
     }
     // At first nothing is settled, then everything.
@@ -75,7 +77,8 @@ async fn memory_stays_within_the_budget_and_128_mib() {
     for answer in waiting {
         statuses.push(answer.await.unwrap().0);
     }
-    let (status, _) = gateway.send(bodies[0].clone(), &zip).await.unwrap();
+    let (id, body) = request(SENDERS);
+    let (status, _) = gateway.send_as(id, body, &zip).await.unwrap();
     assert_eq!(status, 200, "the budget is free again");
     assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
@@ -83,6 +86,10 @@ async fn memory_stays_within_the_budget_and_128_mib() {
         let status = answer.await.unwrap().0;
         assert!([400, 503].contains(&status), "{status}");
     }
+    gateway.assert_no_repeats().await;
+    let refused = gateway.figures().await;
+    let refused = refused.value("sluicegate_firehose_requests_refused_total", &[]);
+    assert!(refused > 0.0, "no request met the end of the budget");
     let peak_mib = peak_mib(gateway.pid());
     eprintln!("idle {idle_mib} MiB, peak {peak_mib} MiB, {statuses:?}");
     assert!(peak_mib < 64 + 128, "{peak_mib} MiB");

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::process_kit::{Gateway, Mode, Receiver, config};
-use crate::receive_door::{ID, KEY, envelope, line};
+use crate::receive_door::{KEY, line};
 
 const RELOADED: &str = "\"configuration reloaded\"";
 
 async fn post_with(gateway: &Gateway, key: &str) -> u16 {
-    let body = envelope(ID, &[line(1).as_bytes()]);
-    gateway.send(body, &[("x-amz-firehose-access-key", key)]).await.unwrap().0
+    let shown = [("x-amz-firehose-access-key", key)];
+    gateway.send(&[line(1).as_bytes()], &shown).await.unwrap().0
 }
 
 async fn metric(gateway: &Gateway, name: &str) -> f64 {
@@ -96,11 +96,15 @@ async fn a_reload_can_be_asked_for_by_http_where_that_is_allowed() {
     gateway.rewrite(&text.replace(KEY, "another key"));
     assert_eq!(http.post(url(&gateway)).send().await.unwrap().status(), 200);
     assert_eq!(post_with(&gateway, "another key").await, 200);
-    gateway.rewrite(&text.replace("budget", "bugdet").replace("127.0.0.1:0", "127.0.0.1:1x"));
+    let (key, address) = ("shutdown_delay", "127.0.0.1:0");
+    assert!(text.contains(key) && text.contains(address), "{text}");
+    gateway.rewrite(&text.replace(key, "shutdwon_delay").replace(address, "127.0.0.1:1x"));
     let answer = http.put(url(&gateway)).send().await.unwrap();
     assert_eq!(answer.status(), 500);
     let told = answer.text().await.unwrap();
-    assert!(told.contains("listen_address") && told.contains("sluicegate.yml:"), "{told}");
+    for fault in ["shutdwon_delay", "listen_address", "sluicegate.yml:"] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
     assert_eq!(post_with(&gateway, "another key").await, 200);
     assert_eq!(last_reload(&gateway).await.0, 0.0);
 }

@@ -22,7 +22,7 @@ use sluicegate::receive::{AccessKey, KeySource};
 use sluicegate::secret::Secret;
 use sluicegate::secret::file::SecretFile;
 
-use super::process_kit::{Gateway, Mode, Receiver, run};
+use super::process_kit::{Gateway, Mode, Receiver, fresh_id, run};
 use super::receive_door::{ARN, House, ID, KEY, envelope, key, line, request, with};
 
 /// Secrets by what they are; each differs from itself in base64, in a URL and in JSON.
@@ -97,6 +97,9 @@ fn debug(what: &str, value: &dyn Debug) {
     hides(what, &format!("{value:?}"));
     hides(what, &format!("{value:#?}"));
 }
+
+/// How many of its destinations are those of the receiver; each is asked by every request.
+const REACHED: u64 = 7;
 
 /// A configuration with every kind of secret in it; `url` is that of a receiver.
 fn configuration(url: &str, folder: &Path) -> String {
@@ -307,31 +310,36 @@ async fn no_line_page_or_answer_of_the_process_shows_one() {
     // The receiver repeats all that it was shown, with each status in turn.
     for status in [400, 401, 403, 404, 413, 429, 500] {
         receiver.set(Mode::Echo(status));
-        let sent = gateway.send(envelope(ID, &[line(1).as_bytes()]), &shown(KEY_INLINE));
+        let before = receiver.requests();
+        let sent = gateway.send(&[line(1).as_bytes()], &shown(KEY_INLINE));
         told.push(format!("{:?}", sent.await.unwrap()));
+        let asked = receiver.requests() - before;
+        assert!(asked >= REACHED, "{status} was answered {asked} times");
     }
     receiver.set(Mode::Store);
     for secret in [KEY_INLINE, KEY_OF_FILE, KEY_OF_ENV, KEY_WRAPPED] {
-        let answer =
-            gateway.send(envelope(ID, &[line(1).as_bytes()]), &shown(secret)).await.unwrap();
+        let before = receiver.requests();
+        let answer = gateway.send(&[line(1).as_bytes()], &shown(secret)).await.unwrap();
         assert_eq!(answer.0, 200, "{answer:?}");
+        assert!(receiver.requests() >= before + REACHED);
         told.push(format!("{answer:?}"));
     }
     for secret in [SHOWN, "{\"api_key\":\"pl4nt+wrapped/key=4\"}"] {
-        let answer = gateway.send(envelope(ID, &[]), &shown(secret)).await.unwrap();
+        let answer = gateway.send(&[], &shown(secret)).await.unwrap();
         assert_eq!(answer.0, 401, "{answer:?}");
         told.push(format!("{answer:?}"));
     }
     // HTTP/2 writes other lines.
     let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
     for (secret, status) in [(KEY_OF_FILE, 200), (SHOWN, 401)] {
+        let id = fresh_id();
         let asked = client
             .post(format!("{}/firehose?token={}", gateway.ingest, escaped_in_url("x")))
             .header("x-amz-firehose-protocol-version", "1.0")
-            .header("x-amz-firehose-request-id", ID)
+            .header("x-amz-firehose-request-id", &id)
             .header("x-amz-firehose-source-arn", ARN)
             .header("x-amz-firehose-access-key", secret)
-            .body(envelope(ID, &[line(1).as_bytes()]));
+            .body(envelope(&id, &[line(1).as_bytes()]));
         let answer = asked.send().await.unwrap();
         assert_eq!(
             (answer.status().as_u16(), answer.version()),
@@ -339,6 +347,7 @@ async fn no_line_page_or_answer_of_the_process_shows_one() {
         );
         told.push(answer.text().await.unwrap());
     }
+    gateway.assert_no_repeats().await;
     for path in ["/metrics", "/config", "/healthz", "/nothing"] {
         told.push(gateway.get_path(&gateway.telemetry, path).await.1);
     }
