@@ -3,6 +3,7 @@
 pub mod check;
 mod explain;
 mod healthcheck;
+mod leash;
 mod serve;
 
 use std::path::PathBuf;
@@ -27,7 +28,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway.
-    Serve(ConfigFile),
+    Serve {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// End at once when standard input, a pipe, ends; the demo starts its gateway so.
+        #[arg(long, hide = true)]
+        until_input_ends: bool,
+    },
     /// Read the configuration, report every fault, print what is in effect (secrets hidden).
     Check(ConfigFile),
     /// Print the series that a captured Firehose body or raw record would become.
@@ -65,7 +72,9 @@ struct ConfigFile {
 /// What ended the command, for the last line on standard error.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Serve(file) => serve::serve(file.config.as_deref()),
+        Command::Serve { config, until_input_ends } => {
+            serve::serve(config.config.as_deref(), until_input_ends)
+        }
         Command::Check(file) => {
             Ok(check::check(file.config, &environment, &mut std::io::stdout().lock())?)
         }

@@ -24,6 +24,7 @@ pub mod contract;
 pub mod firehose;
 pub mod sender;
 pub mod dice;
+pub mod signals;
 // The gateway between.
 pub mod gateway;
 pub mod child;
@@ -37,9 +38,10 @@ use books::{Balance, Thousands};
 use firehose::{Firehose, FirehoseConfig};
 use gateway::Gateway;
 pub use options::Options;
-use receiver::Receiver;
+use receiver::{Fault, Receiver};
 use screen::{Moment, Screen};
 use sender::Sender;
+use signals::Signals;
 pub use trouble::Trouble;
 use trouble::{Progress, Script};
 
@@ -47,8 +49,12 @@ use trouble::{Progress, Script};
 /// is waited for. Firehose's longest wait between two attempts is 138 s.
 const GRACE: Duration = Duration::from_secs(150);
 
-/// Runs the demo and writes to `out`; `terminal` allows lines to be written over. Gives whether
-/// everything sent was acknowledged and everything acknowledged is stored, to the bit.
+/// What is in flight when the demo is broken off has so long to be settled.
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the demo and writes to `out`; `terminal` allows lines to be written over. The first signal
+/// breaks it off, the second ends it at once. Gives whether all was sent and acknowledged and
+/// everything acknowledged is stored, to the bit.
 ///
 /// # Errors
 /// If a part cannot be started or ends by itself, or `out` cannot be written to.
@@ -57,21 +63,29 @@ pub async fn run(
     out: &mut (dyn Write + Send),
     terminal: bool,
 ) -> anyhow::Result<bool> {
-    if options.kill.is_none() {
-        return whole(options, out, terminal).await;
-    }
-    // A signal would end this process at once, and leave the gateway's.
+    let mut signals = Signals::listen()?;
+    let enough = CancellationToken::new();
+    let told = async {
+        signals.next().await;
+        enough.cancel();
+        anyhow::anyhow!("ended at once by a second signal, {}", signals.next().await)
+    };
     tokio::select! {
-        signal = child::interrupted() => Err(signal),
-        outcome = whole(options, out, terminal) => outcome,
+        twice = told => Err(twice),
+        outcome = run_until(options, out, terminal, &enough) => outcome,
     }
 }
 
-/// The run, from its start to its books.
-async fn whole(
+/// As [`run`], without an ear for signals: when it is `enough`, no more is sent, what is in flight
+/// has a moment to be settled, and the books are shown.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_until(
     options: Options,
     out: &mut (dyn Write + Send),
     terminal: bool,
+    enough: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let course = options.course()?;
     let mut screen = Screen::new(out, terminal);
@@ -94,13 +108,19 @@ async fn whole(
     let mut script = Script::new(options.fault, course.duration);
     let began = Instant::now();
     let mut last = (0, began);
+    let mut over = None;
     let sending = show(sender.clone().send(course.pace), || {
+        if over.is_none() && enough.is_cancelled() {
+            sender.break_off();
+            over = Some(Instant::now() + FLIGHT_TIMEOUT);
+        }
         let tally = sender.tally();
         let progress =
             Progress { elapsed: began.elapsed(), sent: tally.sent, planned: course.points() };
-        let fault = script.fault(progress);
+        // What is in flight is to arrive.
+        let fault = if over.is_some() { Fault::None } else { script.fault(progress) };
         receiver.ensure_fault(fault);
-        if !script.is_on(progress) {
+        if over.is_some() || !script.is_on(progress) {
             calm.cancel();
         }
         if tally.acknowledged > last.0 {
@@ -109,7 +129,7 @@ async fn whole(
         let stored = receiver.read(|ledger| ledger.stored);
         let moment = Moment { elapsed: progress.elapsed, stored, fault, kills: kills() };
         screen.progress(&tally, &moment)?;
-        Ok(last.1.elapsed() <= patience)
+        Ok(over.map_or(last.1.elapsed() <= patience, |over| Instant::now() < over))
     });
     tokio::select! {
         shown = sending => shown?,
@@ -128,11 +148,12 @@ async fn whole(
     })?;
     let settled = tally.acknowledged == tally.sent && tally.breaches.is_empty();
     screen.line(match (clean, settled) {
+        (true, _) if tally.broken_off => "\nBroken off; nothing acknowledged is missing.",
         (true, true) => "\nEverything sent was acknowledged; nothing acknowledged is missing.",
         (true, false) => "\nNothing acknowledged is missing, but not all went by the contract.",
         (false, _) => "\nThe books do not balance.",
     })?;
-    Ok(clean && settled)
+    Ok(clean && settled && !tally.broken_off)
 }
 
 /// What is about to happen.

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+use super::leash::until_input_ends;
 use super::{environment, faulty};
 use crate::config::{self, Config, Faults, Loaded};
 use crate::demo;
@@ -15,8 +16,8 @@ use crate::pipeline::{House, Listeners, Rejected};
 use crate::telemetry::{self, Level};
 
 /// Runs the gateway until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reloads the
-/// configuration from where it came.
-pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+/// configuration from where it came. On a leash, the end of standard input ends it at once.
+pub(super) fn serve(file: Option<&Path>, leashed: bool) -> anyhow::Result<ExitCode> {
     let memory_limit = config::memory_limit_bytes();
     let load =
         || config::from_environment_within(file.map(Path::to_owned), &environment, memory_limit);
@@ -29,7 +30,9 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         warn!("{note}");
     }
     // From here on standard error holds log lines only, also of what ends the gateway.
-    Ok(in_runtime(live(loaded.config, &load, &level)).unwrap_or_else(|error| {
+    let life = live(loaded.config, &load, &level);
+    let outcome = if leashed { in_runtime(until_input_ends(life)) } else { in_runtime(life) };
+    Ok(outcome.unwrap_or_else(|error| {
         error!(error = format!("{error:#}"), "cannot serve");
         ExitCode::FAILURE
     }))

@@ -55,6 +55,8 @@ pub struct Tally {
     pub sent: u64,
     /// Data points of acknowledged requests.
     pub acknowledged: u64,
+    /// Whether it was told to send no more before all was sent and settled.
+    pub broken_off: bool,
     /// Requests handed to Firehose.
     pub requests: BTreeSet<(usize, usize)>,
     /// Requests acknowledged.

@@ -1,5 +1,6 @@
 //! The gateway as a process of its own that is killed and started again, as an orchestrator would
-//! have it. It is owned by the run, not by a task, so that it dies with the run however that ends.
+//! have it. It is owned by the run, not by a task, so that it dies with the run; where that is killed
+//! itself, the gateway's standard input ends.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -168,27 +169,14 @@ fn spawn(text: &str) -> anyhow::Result<(Child, Lines<BufReader<ChildStderr>>)> {
     for name in FOREIGN {
         command.env_remove(name);
     }
-    command.arg("serve").env(CONTENT_VARIABLE, text);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(["serve", "--until-input-ends"]).env(CONTENT_VARIABLE, text);
+    // What the terminal tells the demo (Ctrl-C, Ctrl-\, its own end) is not for the gateway.
+    command.process_group(0);
+    // Nothing is ever written there, and the child keeps it open.
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().context("the gateway cannot be started")?;
     let stderr = child.stderr.take().context("the gateway has no standard error")?;
     Ok((child, BufReader::new(stderr).lines()))
-}
-
-/// Waits for SIGINT or SIGTERM, which would otherwise end this process and leave the child.
-///
-/// # Errors
-/// Always: with the signal's name, or that signals cannot be listened for.
-pub async fn interrupted() -> anyhow::Error {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).context("listen for signals");
-    match (listen(SignalKind::terminate()), listen(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => anyhow::anyhow!("ended by SIGTERM"),
-            _ = interrupt.recv() => anyhow::anyhow!("ended by SIGINT"),
-        },
-        (Err(error), _) | (_, Err(error)) => error,
-    }
 }
 
 #[cfg(test)]

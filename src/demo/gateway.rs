@@ -121,7 +121,7 @@ telemetry:
 remote_write:
   - name: demo
     url: {receiver_url}
-    remote_timeout: 5s
+    remote_timeout: 2s
     queue_config: {{ max_shards: 8, min_backoff: 100ms, max_backoff: 1s }}
 log:
   level: error

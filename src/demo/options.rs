@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = metrics)]
     pub metrics: Option<usize>,
     /// How long data points are sent: seconds, or a duration such as 1m30s; 10s if left out.
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = time_from(DURATION_MIN))]
     pub duration: Option<Duration>,
     /// Send at least so many data points: spread over --duration, or else as fast as they are
     /// taken.
@@ -29,7 +29,7 @@ pub struct Options {
     pub fault: Trouble,
     /// Run the gateway as a process of its own, kill it (SIGKILL) about every so often while data
     /// points are sent, and start it again at once.
-    #[arg(long, value_name = "EVERY", value_parser = interval)]
+    #[arg(long, value_name = "EVERY", value_parser = time_from(INTERVAL_MIN))]
     pub kill: Option<Duration>,
     /// Whether Firehose compresses.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -49,6 +49,12 @@ impl Default for Options {
         }
     }
 }
+
+/// The shortest demo.
+const DURATION_MIN: Duration = Duration::from_secs(1);
+
+/// Between two kills, on average: the gateway needs some time to get anything done.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// The longest demo: a day, so that no sum of times overflows.
 const DURATION_MAX: Duration = Duration::from_secs(86_400);
@@ -70,20 +76,16 @@ const POINTS_PER_REQUEST: usize = 500;
 const MINUTE_MIN: Duration = Duration::from_millis(400);
 const MINUTES_MAX: u32 = 50;
 
-/// Reads a duration; a bare number is seconds.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let bare = text.parse().ok().map(Duration::from_secs);
-    bare.or_else(|| units::parse_duration(text))
-        .filter(|duration| (Duration::from_secs(1)..=DURATION_MAX).contains(duration))
-        .ok_or_else(|| "a time from 1s to 24h is needed".to_owned())
-}
-
-/// Reads the time between two kills, which the gateway needs some of to get anything done.
-fn interval(text: &str) -> Result<Duration, String> {
-    let bare = text.parse().ok().map(Duration::from_secs);
-    bare.or_else(|| units::parse_duration(text))
-        .filter(|duration| (Duration::from_millis(100)..=DURATION_MAX).contains(duration))
-        .ok_or_else(|| "a time from 100ms to 24h is needed".to_owned())
+/// A reader of times from `least` to a day; a bare number is seconds.
+fn time_from(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| {
+        let bare = text.parse().ok().map(Duration::from_secs);
+        bare.or_else(|| units::parse_duration(text))
+            .filter(|time| (least..=DURATION_MAX).contains(time))
+            .ok_or_else(|| {
+                format!("a time from {} to 24h is needed", units::format_duration(least))
+            })
+    }
 }
 
 /// Reads a number of metrics, of which all data points are kept until the books are balanced.
@@ -171,6 +173,7 @@ mod tests {
 
     #[test]
     fn a_duration_may_be_bare_seconds() {
+        let (seconds, interval) = (time_from(DURATION_MIN), time_from(INTERVAL_MIN));
         for (text, duration_s) in
             [("10", Some(10)), ("10s", Some(10)), ("1m30s", Some(90)), ("0", None), ("2d", None)]
         {
@@ -180,7 +183,7 @@ mod tests {
         assert!(seconds("18446744073709551615").is_err());
         assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(interval("3"), Ok(Duration::from_secs(3)));
-        assert!(interval("50ms").is_err());
+        assert_eq!(interval("50ms"), Err("a time from 100ms to 24h is needed".to_owned()));
     }
 
     #[test]

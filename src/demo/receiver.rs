@@ -1,6 +1,6 @@
 //! A remote-write receiver that keeps every sample, so that the books can be held against it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,6 +74,8 @@ pub struct Ledger {
     pub unanswered: u64,
     /// Requests answered with the fault that was set, hung up on or never answered.
     pub refused: u64,
+    /// How many requests met with each fault, by its name.
+    pub befallen: BTreeMap<&'static str, u64>,
     /// Requests that were no remote write.
     pub malformed: u64,
     /// Samples stored, each timestamp of a series once.
@@ -200,9 +202,11 @@ async fn answer(
 ) -> Result<Reply, HungUp> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
-    let mischief = state.misbehave();
-    if !matches!(mischief, Mischief::None | Mischief::LoseAnswer) {
-        lock(&state.ledger).refused += 1;
+    let (fault, mischief) = state.misbehave();
+    if !matches!(mischief, Mischief::None) {
+        let mut ledger = lock(&state.ledger);
+        *ledger.befallen.entry(fault.name()).or_default() += 1;
+        ledger.refused += u64::from(!matches!(mischief, Mischief::LoseAnswer));
     }
     match mischief {
         Mischief::None | Mischief::LoseAnswer => {}
@@ -253,11 +257,11 @@ enum Mischief {
 }
 
 impl State {
-    /// What the fault has in mind for the next request.
-    fn misbehave(&self) -> Mischief {
+    /// The fault, and what it has in mind for the next request.
+    fn misbehave(&self) -> (Fault, Mischief) {
         let (fault, seen) = &mut *lock(&self.fault);
         *seen += 1;
-        match *fault {
+        let mischief = match *fault {
             Fault::None => Mischief::None,
             Fault::Outage => Mischief::Answer(reply(503, "out of order for a while")),
             Fault::HangUp => Mischief::HangUp,
@@ -271,7 +275,8 @@ impl State {
                 Mischief::Answer(reply)
             }
             Fault::Throttle { .. } => Mischief::None,
-        }
+        };
+        (*fault, mischief)
     }
 }
 

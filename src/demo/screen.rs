@@ -95,7 +95,7 @@ impl<'a> Screen<'a> {
         if self.terminal {
             writeln!(self.out)?;
         }
-        self.line("\nThe books")?;
+        self.line(if tally.broken_off { "\nThe books, broken off" } else { "\nThe books" })?;
         let unacknowledged = tally.sent.saturating_sub(tally.acknowledged);
         for (what, figure, note) in [
             ("data points sent", tally.sent, ""),
@@ -132,6 +132,10 @@ impl<'a> Screen<'a> {
         ] {
             let line = format!("  {what:<24}{:>12}  {note}", Thousands(figure));
             self.line(line.trim_end())?;
+        }
+        for (name, figure) in &ledger.befallen {
+            let what = format!("while {name}");
+            self.line(&format!("  {what:<24}{:>12}  by the fault", Thousands(*figure)))?;
         }
         for (what, share) in [("p50", 0.5), ("p99", 0.99)] {
             let ms = tally.latency(share).as_secs_f64() * 1e3;

@@ -24,6 +24,7 @@ pub struct Sender {
     tally: Mutex<Tally>,
     room: Arc<Semaphore>,
     tasks: Tasks,
+    enough: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -37,6 +38,7 @@ impl Sender {
             tally: Mutex::default(),
             room: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             tasks: Tasks::new(),
+            enough: CancellationToken::new(),
             stop: CancellationToken::new(),
         })
     }
@@ -46,16 +48,24 @@ impl Sender {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a minute of the stream every `pace`, or when there is room; ends when every delivery
-    /// has ended.
+    /// Sends a minute of the stream every `pace`, or when there is room, until all is sent or it is
+    /// broken off; ends when every delivery has ended.
     pub async fn send(self: Arc<Self>, pace: Duration) {
+        tokio::select! {
+            () = self.enough.cancelled() => {}
+            () = self.hand_out(pace) => {}
+        }
+        self.tasks.ended().await;
+    }
+
+    async fn hand_out(self: &Arc<Self>, pace: Duration) {
         let mut due = Instant::now();
         for index in 0..self.plan.minutes.len() {
             tokio::time::sleep_until(due).await;
             due += pace;
             for request in 0..self.plan.requests_per_minute() {
                 let Ok(room) = Arc::clone(&self.room).acquire_owned().await else { return };
-                let sender = Arc::clone(&self);
+                let sender = Arc::clone(self);
                 self.tasks.spawn(async move {
                     tokio::select! {
                         () = sender.stop.cancelled() => {}
@@ -65,10 +75,15 @@ impl Sender {
                 });
             }
         }
-        self.tasks.ended().await;
     }
 
-    /// Breaks off what is still under way: it counts as not acknowledged.
+    /// Sends no more; what is under way goes on.
+    pub fn break_off(&self) {
+        self.tally().broken_off = true;
+        self.enough.cancel();
+    }
+
+    /// Ends what is still under way: it counts as not acknowledged.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.ended().await;

@@ -14,7 +14,8 @@ pub enum Trouble {
     Outage,
     /// It answers some requests 429 with `Retry-After`.
     Throttle,
-    /// In turn: 503, 429, resets, no answers, answers lost after storing.
+    /// In turn: 503, 429, resets, answers lost after storing, no answers; each once within the
+    /// duration, or else round and round until all is sent.
     Mixed,
 }
 
@@ -39,21 +40,25 @@ const OUTAGE: Duration = Duration::from_secs(10);
 
 const RETRY_AFTER: Option<Duration> = Some(Duration::from_secs(1));
 
-/// What is mixed, and for how many milliseconds each; it begins anew at the end. In between the
-/// receiver is well for longer than the faults last, so that a run with kills gets on: Firehose
-/// doubles its wait with every attempt that comes to nothing.
-const MIXTURE: [(Fault, u64); 10] = [
-    (Fault::None, 1500),
-    (Fault::Outage, 700),
-    (Fault::None, 1500),
-    (Fault::Throttle { one_in: 3, retry_after: RETRY_AFTER }, 1000),
-    (Fault::None, 1500),
-    (Fault::HangUp, 700),
-    (Fault::None, 1500),
-    (Fault::Hang, 400),
-    (Fault::None, 1500),
-    (Fault::LoseAnswers, 700),
+/// What is mixed, in this order. The fault that keeps requests for longest stands last, so that it
+/// does not keep them from meeting the others.
+const MIXTURE: [Fault; 5] = [
+    Fault::Outage,
+    Fault::Throttle { one_in: 2, retry_after: RETRY_AFTER },
+    Fault::HangUp,
+    Fault::LoseAnswers,
+    Fault::Hang,
 ];
+
+/// Milliseconds for which the receiver is well, and then for which it has its fault. It is well for
+/// longer, so that a run with kills gets on: Firehose doubles its wait with every attempt that comes
+/// to nothing. A fault lasts for longer than it takes from one minute of the stream to the next, so
+/// that it meets requests.
+const WELL_MS: u128 = 1300;
+const FAULT_MS: u128 = 700;
+
+/// Once through the mixture.
+const ROUND_MS: u128 = (WELL_MS + FAULT_MS) * MIXTURE.len() as u128;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +101,7 @@ impl Script {
         match self.trouble {
             Trouble::Outage if down => Fault::Outage,
             Trouble::Throttle if on => Fault::Throttle { one_in: 10, retry_after: RETRY_AFTER },
-            Trouble::Mixed if on => mixed(progress.elapsed),
+            Trouble::Mixed if on => mixed(progress.elapsed, self.duration),
             Trouble::None | Trouble::Outage | Trouble::Throttle | Trouble::Mixed => Fault::None,
         }
     }
@@ -113,16 +118,17 @@ impl Script {
     }
 }
 
-fn mixed(elapsed: Duration) -> Fault {
-    let round: u128 = MIXTURE.iter().map(|(_, ms)| u128::from(*ms)).sum();
-    let mut left = elapsed.as_millis().checked_rem(round).unwrap_or_default();
-    for (fault, ms) in MIXTURE {
-        match left.checked_sub(u128::from(ms)) {
-            Some(beyond) => left = beyond,
-            None => return fault,
-        }
+/// The mixture's fault: one round fills the duration; without any, rounds follow each other.
+fn mixed(elapsed: Duration, duration: Option<Duration>) -> Fault {
+    let into_round = match duration {
+        Some(duration) => elapsed.as_millis() * ROUND_MS / duration.as_millis().max(1),
+        None => elapsed.as_millis() % ROUND_MS,
+    };
+    if into_round % (WELL_MS + FAULT_MS) < WELL_MS {
+        return Fault::None;
     }
-    Fault::None
+    let turn = usize::try_from(into_round / (WELL_MS + FAULT_MS)).unwrap_or(usize::MAX);
+    MIXTURE.get(turn).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -157,20 +163,38 @@ mod tests {
         );
     }
 
-    #[test]
-    fn every_fault_of_the_mixture_has_its_turn_until_all_is_sent() {
-        let mut script = Script::new(Trouble::Mixed, None);
+    /// The faults in turn, of a run that has not sent everything for so long.
+    fn turns(duration_s: Option<u64>, until_s: u64) -> Vec<Fault> {
+        let mut script = Script::new(Trouble::Mixed, duration_s.map(Duration::from_secs));
         let mut seen: Vec<Fault> = Vec::new();
-        for ms in (0..13_000).step_by(100) {
-            let progress = Progress { elapsed: Duration::from_millis(ms), ..at(0) };
-            let fault = script.fault(progress);
+        for ms in (0..until_s * 1000).step_by(10) {
+            let fault = script.fault(Progress { elapsed: Duration::from_millis(ms), ..at(0) });
             if seen.last() != Some(&fault) {
                 seen.push(fault);
             }
-            assert_eq!(script.fault(Progress { sent: 3, ..progress }), Fault::None);
         }
-        let once: Vec<_> = MIXTURE.iter().map(|(fault, _)| *fault).collect();
-        assert_eq!(seen.get(..once.len()), Some(once.as_slice()));
-        assert_eq!(seen.get(once.len()), once.first(), "and again");
+        seen
+    }
+
+    fn round() -> Vec<Fault> {
+        MIXTURE.into_iter().flat_map(|fault| [Fault::None, fault]).collect()
+    }
+
+    #[test]
+    fn a_duration_holds_the_mixture_once() {
+        for duration_s in [1, 3, 10, 600] {
+            assert_eq!(turns(Some(duration_s), duration_s), round(), "{duration_s} s");
+        }
+        let over = turns(Some(3), 4);
+        assert_eq!(over.last(), Some(&Fault::None), "the end is undisturbed");
+    }
+
+    #[test]
+    fn without_a_duration_the_mixture_begins_anew_until_all_is_sent() {
+        assert_eq!(turns(None, 20), round().repeat(2));
+        let sent = Progress { elapsed: Duration::from_millis(1500), sent: 3, planned: 3 };
+        let mut script = Script::new(Trouble::Mixed, None);
+        assert_eq!(script.fault(Progress { sent: 2, ..sent }), Fault::Outage);
+        assert_eq!(script.fault(sent), Fault::None);
     }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may end so.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ use sluicegate::demo::sender::Sender;
 use sluicegate::demo::stream::{Format, MetricStream};
 use sluicegate::secret::Secret;
 use sluicegate::tasks::Tasks;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::house::{Samples, assert_same, expected, flat, minute};
@@ -176,33 +177,91 @@ fn the_books_of_the_demo_balance_although_its_gateway_is_killed() {
     assert_eq!(books["delivery attempts"], books["deliveries"] + books["delivery retries"]);
 }
 
-#[tokio::test]
-async fn a_demo_that_is_told_to_end_leaves_no_gateway() {
-    for signal in ["TERM", "INT"] {
-        let mut command =
-            Command::from(program(&["demo", "--kill", "1h", "--duration", "1h"], &[]));
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        let mut demo = command.kill_on_drop(true).spawn().unwrap();
-        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-            if let Some((_, rest)) = line.split_once("firehose -> http://") {
-                break rest.split('/').next().unwrap().to_owned();
+/// A demo with a gateway of its own, and what it writes.
+struct Demo {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    address: String,
+}
+
+impl Demo {
+    async fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["demo", "--kill", "1h"], arguments].concat();
+        let mut command = Command::from(program(&arguments, &[]));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
+        let mut process = command.kill_on_drop(true).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut demo = Self { process, lines, address: String::new() };
+        let line = demo.line_with("firehose -> http://").await;
+        demo.address = line.split('/').nth(2).unwrap().to_owned();
+        // The first line of progress: deliveries are on their way.
+        demo.line_with("in flight").await;
+        assert!(TcpStream::connect(&demo.address).await.is_ok(), "the gateway is there");
+        demo
+    }
+
+    /// The next line in which this stands.
+    async fn line_with(&mut self, part: &str) -> String {
+        loop {
+            let line = timeout(PATIENCE, self.lines.next_line()).await.unwrap().unwrap();
+            let line = line.unwrap_or_else(|| panic!("no line with {part}"));
+            if line.contains(part) {
+                return line;
             }
-        };
-        // The first line of progress: from here on it listens for signals.
-        timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-        assert!(TcpStream::connect(&address).await.is_ok(), "the gateway is there");
-        let id = demo.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-s", signal, &id]).status().await.unwrap();
-        assert!(sent.success());
-        let ended = timeout(PATIENCE, demo.wait()).await.unwrap().unwrap();
-        assert_eq!(ended.code(), Some(1), "SIG{signal}");
+        }
+    }
+
+    fn id(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    /// Waits for its end and the gateway's: exit status and what stands on standard error.
+    async fn ended(mut self) -> (Option<i32>, String) {
+        let status = timeout(PATIENCE, self.process.wait()).await.unwrap().unwrap();
         let gone = async {
-            while TcpStream::connect(&address).await.is_ok() {
+            while TcpStream::connect(&self.address).await.is_ok() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
         timeout(PATIENCE, gone).await.expect("no gateway is left");
+        let mut said = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+        (status.code(), said)
     }
+}
+
+/// Signals a process group, as a terminal does.
+async fn signal(name: &str, group: u32) {
+    let sent = Command::new("kill").args(["-s", name, "--", &format!("-{group}")]).status().await;
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_demo_that_is_told_to_end_shows_the_books_and_leaves_no_gateway() {
+    for name in ["TERM", "INT", "HUP", "QUIT"] {
+        let mut demo = Demo::start(&["--duration", "1h"]).await;
+        signal(name, demo.id()).await;
+        demo.line_with("The books, broken off").await;
+        demo.line_with("Broken off; nothing acknowledged is missing.").await;
+        assert_eq!(demo.ended().await, (Some(1), String::new()), "SIG{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_demo_that_is_killed_leaves_no_gateway() {
+    let demo = Demo::start(&["--duration", "1h"]).await;
+    signal("KILL", demo.id()).await;
+    assert_eq!(demo.ended().await.0, None, "it had no chance to do anything");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_demo_at_once() {
+    // So many metrics that there is something in flight, which the demo would wait for.
+    let demo = Demo::start(&["--duration", "1h", "--metrics", "100000"]).await;
+    signal("INT", demo.id()).await;
+    signal("TERM", demo.id()).await;
+    let (code, said) = demo.ended().await;
+    assert_eq!(code, Some(1));
+    assert_eq!(said, "error: ended at once by a second signal, SIGTERM\n");
 }

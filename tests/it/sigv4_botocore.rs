@@ -17,7 +17,7 @@ use crate::amp_front::{AmpFront, Guard, Received};
 use crate::deliver_remote::{body, destination, sigv4};
 use crate::process_kit::{Gateway, config};
 use crate::python::Script;
-use crate::receive_door::{ID, envelope, line};
+use crate::receive_door::line;
 
 const SECOND: Duration = Duration::from_secs(10);
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -180,7 +180,7 @@ async fn botocore_agrees_on_hosts_of_every_kind() {
         ("NO_PROXY", ""),
     ];
     let gateway = Gateway::start_with(&text, &env).await;
-    let answer = gateway.post(envelope(ID, &[line(1).as_bytes()])).await;
+    let answer = gateway.post(&[line(1).as_bytes()]).await;
     assert_eq!(answer.0, 200, "{answer:?} {}", gateway.log());
     let received = front.received();
     for (at, (host, region)) in hosts.iter().enumerate() {

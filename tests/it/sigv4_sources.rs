@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use crate::amp_front::{AmpFront, Guard, Key};
 use crate::process_kit::{Gateway, config};
 use crate::python::Script;
-use crate::receive_door::{ID, KEY, envelope, line};
+use crate::receive_door::{KEY, line};
 use crate::rotation_kit::{Load, once, until};
 
 const PATH: &str = "/workspaces/ws-1/api/v1/remote_write";
@@ -117,7 +117,7 @@ async fn the_environment_and_the_shared_files_hold_credentials() {
     ] {
         let front = front(vec![key(id, &format!("hush-{id}"), token)]).await;
         let gateway = gateway(&front, sigv4, "request_deadline: 5s", env).await;
-        let answer = gateway.post(envelope(ID, &[line(1).as_bytes()])).await;
+        let answer = gateway.post(&[line(1).as_bytes()]).await;
         assert_eq!(answer.0, 200, "{sigv4} {env:?}: {answer:?} {:?}", front.faults());
         assert_eq!(front.received().len(), 1, "{sigv4} {env:?}");
         assert!(!gateway.log().contains("hush"), "a secret in the log");
@@ -301,7 +301,7 @@ async fn a_role_is_assumed_with_its_external_id_and_again_before_it_expires() {
     for wrong in [sigv4(text("secret_key"), "another"), sigv4("another", text("external_id"))] {
         let given = sessions(&book).len();
         let refused = gateway(&front, &wrong, "request_deadline: 3s", &[]).await;
-        let (status, said) = refused.post(envelope(ID, &[line(1).as_bytes()])).await;
+        let (status, said) = refused.post(&[line(1).as_bytes()]).await;
         assert_eq!(status, 503, "{said}");
         assert!(said.contains("no AWS credentials"), "{said}");
         assert_eq!(sessions(&book).len(), given);
