@@ -66,7 +66,7 @@ pub struct Witnesses {
 pub struct Orders<R> {
     /// The destination's settings.
     pub destination: Destination,
-    /// Where requests go: another one in each new order.
+    /// Where requests go.
     pub remote: Arc<R>,
 }
 
@@ -105,6 +105,8 @@ fn backoff(destination: &Destination) -> Backoff {
 pub struct Lane<R> {
     inbox: Inbox,
     orders: watch::Receiver<Arc<Orders<R>>>,
+    /// Those that it works by.
+    obeyed: Arc<Orders<R>>,
     remote: Arc<R>,
     witnesses: Witnesses,
     encoder: Encoder,
@@ -138,6 +140,7 @@ impl<R: Transport> Lane<R> {
             remote: Arc::clone(remote),
             settings: Settings::of(destination),
             backoff: backoff(destination),
+            obeyed: Arc::clone(&first),
             retries: meters.counter(&meters::REMOTE_WRITE_RETRIES, &[name]),
             isolation: meters.counter(&meters::REMOTE_WRITE_ISOLATION, &[name]),
             orders,
@@ -162,15 +165,18 @@ impl<R: Transport> Lane<R> {
     /// Takes up new orders, if there are any.
     fn obey(&mut self) {
         let orders = Arc::clone(&self.orders.borrow_and_update());
-        let Orders { destination, remote } = &*orders;
-        if Arc::ptr_eq(remote, &self.remote) {
+        if Arc::ptr_eq(&orders, &self.obeyed) {
             return;
+        }
+        let Orders { destination, remote } = &*orders;
+        if !Arc::ptr_eq(remote, &self.remote) {
+            // What the wait was for may be what has changed.
+            self.not_before = Instant::now();
         }
         self.remote = Arc::clone(remote);
         self.settings = Settings::of(destination);
         self.backoff = backoff(destination);
-        // What the wait was for may be what has changed.
-        self.not_before = Instant::now();
+        self.obeyed = orders;
     }
 
     /// Takes along what waits already, up to a request's worth.

@@ -85,6 +85,16 @@ impl Outposts {
                 prepared.push(Arc::clone(&orders));
                 continue;
             }
+            if let Some(orders) =
+                self.standing.get(&destination.name).map(|post| post.orders.borrow())
+                && has_the_same_remote(&orders.destination, destination)
+            {
+                prepared.push(Arc::new(Orders {
+                    destination: destination.clone(),
+                    remote: Arc::clone(&orders.remote),
+                }));
+                continue;
+            }
             match Remote::new(destination, &self.builders.meters, USER_AGENT) {
                 Ok(remote) => prepared.push(Arc::new(Orders {
                     destination: destination.clone(),
@@ -127,11 +137,7 @@ impl Outposts {
                 Some(post) if is_kept => self.builders.change(post, orders, serial),
                 old => {
                     let previous = match &old {
-                        Some(post) => {
-                            // The old lanes go on for what they hold, by the new orders.
-                            post.orders.send_replace(Arc::clone(&orders));
-                            Some(post.ended.clone())
-                        }
+                        Some(post) => Some(post.ended.clone()),
                         None => self.retired.get(&name).cloned(),
                     };
                     let meters = &self.builders.meters;
@@ -178,12 +184,18 @@ impl Builders {
         old: Option<Outpost>,
     ) -> Outpost {
         let name = orders.destination.name.clone();
-        let (report, families) = match old {
-            Some(old) => (old.report, old.families),
-            None => (Arc::new(Report::new(&name, &self.meters)), Arc::default()),
+        let (report, families, hears) = match old {
+            Some(old) => (old.report, old.families, old.orders),
+            None => (
+                Arc::new(Report::new(&name, &self.meters)),
+                Arc::default(),
+                watch::Sender::new(Arc::clone(&orders)),
+            ),
         };
         let metadata = self.send_metadata(&orders, &families);
-        let orders = watch::Sender::new(orders);
+        // The old lanes hear them, too: they go on for what they hold, by these orders and all later.
+        hears.send_replace(orders);
+        let orders = hears;
         self.meters.gauge(&meters::REMOTE_WRITE_LANES, &[&name]).set(inboxes.len() as f64);
         let ended = CancellationToken::new();
         let all = Arc::new(ended.clone().drop_guard());
@@ -238,6 +250,21 @@ fn goes_to_the_same(old: &Destination, new: &Destination) -> bool {
         && old.auth == new.auth
         && old.tls_config == new.tls_config
         && old.write_relabel_configs == new.write_relabel_configs
+}
+
+/// Whether two settings of a destination differ in nothing but what its remote does not know. Then it
+/// keeps its connections, credentials and what it was asked to wait.
+fn has_the_same_remote(old: &Destination, new: &Destination) -> bool {
+    let new = Destination {
+        required: old.required,
+        write_relabel_configs: old.write_relabel_configs.clone(),
+        queue_config: old.queue_config.clone(),
+        metadata_config: old.metadata_config.clone(),
+        remote_timeout: old.remote_timeout,
+        max_isolation_requests: old.max_isolation_requests,
+        ..new.clone()
+    };
+    *old == new
 }
 
 /// What a destination's unsettled batches may hold of the budget. With several destinations none

@@ -110,7 +110,7 @@ impl Door {
                     let _ = permit.try_resize(REQUEST_CHARGE_MIN);
                     return match self.within(rules, deadline, joined.outcome()).await? {
                         Settled::Delivered => Ok(Turn::Over),
-                        Settled::Lost { reason } => Err(Answer::Later(reason)),
+                        Settled::Lost { reason } => Err(self.lost(reason)),
                     };
                 }
             }

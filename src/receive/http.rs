@@ -330,13 +330,19 @@ impl Door {
         }
     }
 
+    /// The answer to a request that was given up. Once the house closes, that is why.
+    pub(super) fn lost(&self, reason: String) -> Answer {
+        let is_closing = self.given_up.is_cancelled();
+        Answer::Later(if is_closing { SHUTTING_DOWN.to_owned() } else { reason })
+    }
+
     /// Waits until everything is settled, time is up, or the house closes.
     async fn settled(&self, rules: &Rules, mut acked: Acked, deadline: Instant) -> Answer {
         tokio::select! {
             biased;
             settled = acked.settled() => match settled {
                 Settled::Delivered => Answer::Done,
-                Settled::Lost { reason } => Answer::Later(reason),
+                Settled::Lost { reason } => self.lost(reason),
             },
             () = self.given_up.cancelled() => Answer::Later(SHUTTING_DOWN.to_owned()),
             () = tokio::time::sleep_until(deadline) => rules.late("not delivered", acked.trouble()),

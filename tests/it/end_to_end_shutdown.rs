@@ -157,7 +157,9 @@ async fn a_stuck_receiver_does_not_keep_the_house_beyond_its_drain_deadline() {
     let server = format!("  request_deadline: 20s\n  drain_deadline: {}ms", drain.as_millis());
     let standing = Standing::start(&server, &destination(&stuck.url("/write"))).await;
     let load = Load::start(&standing);
-    while standing.figures().await.value("sluicegate_samples_in_flight", &[]) < 1000.0 {
+    // Every sender has a request at work.
+    while standing.figures().await.value("sluicegate_request_memory_entries", &[]) < SENDERS as f64
+    {
         sleep(Duration::from_millis(5)).await;
     }
     load.stop.cancel();

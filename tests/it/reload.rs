@@ -189,7 +189,6 @@ async fn another_number_of_lanes_does_not_let_newer_samples_overtake() {
     let failed = "sluicegate_remote_write_retries_total";
     until(&standing, failed, 2.0).await;
     standing.reload("", &lanes(5)).await.unwrap();
-    // The old lanes try by their new orders at once, and wait again.
     until(&standing, failed, 4.0).await;
     receiver.set_fault(Fault::None);
     let newer = start(8);
@@ -199,6 +198,30 @@ async fn another_number_of_lanes_does_not_let_newer_samples_overtake() {
     let ledger = receiver.snapshot();
     assert!(ledger.stored > 0);
     assert_eq!(ledger.late, 0, "newer samples were stored before older ones");
+    standing.house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_that_run_out_hear_of_the_next_reload_too() {
+    let receiver = Receiver::start().await.unwrap();
+    let wrong = "http://127.0.0.1:9/api/v1/write";
+    let there = |url: &str, lanes: u32| {
+        let queue = format!(
+            ", queue_config: {{ max_shards: {lanes}, min_backoff: 20s, max_backoff: 20s }}"
+        );
+        destinations(&[to("there", url, &queue)])
+    };
+    let standing = Standing::start("", &there(wrong, 2)).await;
+    let firehose = standing.firehose_once();
+    let waiting = Tasks::new().spawn(async move { send(&firehose, 0, 1).await });
+    let begun = Instant::now();
+    until(&standing, "sluicegate_remote_write_retries_total", 1.0).await;
+    standing.reload("", &there(wrong, 5)).await.unwrap();
+    standing.reload("", &there(&receiver.url(), 5)).await.unwrap();
+    let (delivery, samples) = waiting.await.unwrap();
+    assert_taken(&delivery, "mended by the second reload");
+    assert!(begun.elapsed() < Duration::from_secs(15), "it does not wait for the old backoff");
+    assert_same(&stored(&receiver.snapshot()), &samples, "mended by the second reload");
     standing.house.stop().await;
 }
 
