@@ -23,10 +23,12 @@ const FIREHOSE_BODY_BYTES_MAX: u64 = 96 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 /// After a pause that much of a pace may be read at once.
 const BURST: Duration = Duration::from_secs(1);
+/// Frames are small, and to look at the pace for each would cost more than to read it.
+const PAYMENT_BYTES: u64 = 256 << 10;
 /// Bodies of strangers that are read at once. Those beyond are left unread and their connections
 /// are closed.
 const STRANGERS_MAX: usize = 64;
-/// Bytes per second. A second of the former takes about 70 ms of a processor.
+/// Bytes per second.
 const KNOWN_PACE: u64 = 512 << 20;
 const STRANGERS_PACE: u64 = 32 << 20;
 
@@ -106,7 +108,7 @@ impl Discards {
     /// Whether the body was read to its end. What claims to be too long is not begun with.
     async fn read(&self, body: &mut Body, bounds: Bounds) -> bool {
         let allowance = if bounds.is_stranger { &self.strangers } else { &self.known };
-        let mut left = bounds.bytes_max;
+        let (mut left, mut unpaid) = (bounds.bytes_max, 0);
         if body.size_hint().lower() > left {
             return false;
         }
@@ -117,9 +119,14 @@ impl Discards {
                 Some(less) => left = less,
                 None => return false,
             }
-            // A frame is there already: it is paid before the next one is read.
-            sleep_until(allowance.take(length)).await;
+            // What is there already is paid before more is read.
+            unpaid += length;
+            if unpaid >= PAYMENT_BYTES {
+                sleep_until(allowance.take(unpaid)).await;
+                unpaid = 0;
+            }
         }
+        sleep_until(allowance.take(unpaid)).await;
         true
     }
 }
