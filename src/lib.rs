@@ -23,6 +23,7 @@ pub mod meters;
 pub mod secret;
 pub mod seldom;
 pub mod tasks;
+pub mod watched;
 
 // The house around the rooms: no room knows any of these.
 pub mod config;

@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect};
-use tokio::time::Instant;
 
 use super::cause::cause;
 use super::config::Tls;
+use crate::watched::{News, Watched};
 
 /// Longest time to connect; an attempt as a whole has its own limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,9 +16,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// A peer that vanished is noticed by this.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// How long certificates are used before their files are looked at again.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// A destination cannot be reached as it is configured: a file, a name or a URL is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -61,16 +57,7 @@ pub(super) struct Dialer {
     url: Url,
     tls: Tls,
     user_agent: String,
-    /// Apart from the looking, so that only one attempt waits for files.
-    client: RwLock<Client>,
-    look: Mutex<Look>,
-}
-
-struct Look {
-    files: Files,
-    looked_at: Instant,
-    /// The last look failed, and the log was told.
-    is_stale: bool,
+    client: Watched<Files, Client>,
 }
 
 /// What the files of a `tls_config` held.
@@ -101,50 +88,30 @@ impl Dialer {
     pub(super) fn new(url: &Url, tls: &Tls, user_agent: &str) -> Result<Self, RemoteFault> {
         let files = Files::read(tls)?;
         let client = client(url, tls, &files, user_agent)?;
-        let look = Mutex::new(Look { files, looked_at: Instant::now(), is_stale: false });
-        let client = RwLock::new(client);
+        let client = Watched::new(files, client);
         let (url, tls, user_agent) = (url.clone(), tls.clone(), user_agent.to_owned());
-        Ok(Self { url, tls, user_agent, client, look })
+        Ok(Self { url, tls, user_agent, client })
     }
 
     /// A client that goes by what the files held at most a second ago. Where they have become
-    /// unusable (half written, say), the last good one stays in use. While one attempt looks, the
-    /// others get what is there.
+    /// unusable (half written, say), the last good one stays in use.
     pub(super) fn client(&self) -> Client {
-        let look = match self.look.try_lock() {
-            Ok(look) => Some(look),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let has_files = self.tls.ca_file.is_some() || self.tls.cert_file.is_some();
-        if let (Some(mut look), true) = (look, has_files)
-            && look.looked_at.elapsed() >= FRESH
-        {
-            look.looked_at = Instant::now();
-            self.look(&mut look);
+        if self.tls.ca_file.is_none() && self.tls.cert_file.is_none() {
+            return self.client.in_use();
         }
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn look(&self, look: &mut Look) {
-        let looked = Files::read(&self.tls).and_then(|files| {
-            if files != look.files {
-                let client = client(&self.url, &self.tls, &files, &self.user_agent)?;
-                *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
-                look.files = files;
-                tracing::info!(host = self.url.host_str(), "certificate files changed");
-            }
-            Ok(())
-        });
-        if let Err(error) = &looked
-            && !look.is_stale
-        {
-            tracing::warn!(
-                host = self.url.host_str(), %error,
-                "certificate files unusable, what they held before stays in use"
-            );
-        }
-        look.is_stale = looked.is_err();
+        let host = self.url.host_str();
+        self.client.current(
+            || Files::read(&self.tls),
+            |files| client(&self.url, &self.tls, files, &self.user_agent),
+            |news| match news {
+                News::Changed => tracing::info!(host, "certificate files changed"),
+                News::Mended => {}
+                News::Unfit(error) => tracing::warn!(
+                    host, %error,
+                    "certificate files unusable, what they held before stays in use"
+                ),
+            },
+        )
     }
 }
 

@@ -80,19 +80,16 @@ impl Outposts {
         for destination in &config.remote_write {
             let standing = self.standing.get(&destination.name).map(|post| post.orders.borrow());
             if let Some(orders) = standing
-                && orders.destination == *destination
-            {
-                prepared.push(Arc::clone(&orders));
-                continue;
-            }
-            if let Some(orders) =
-                self.standing.get(&destination.name).map(|post| post.orders.borrow())
                 && has_the_same_remote(&orders.destination, destination)
             {
-                prepared.push(Arc::new(Orders {
-                    destination: destination.clone(),
-                    remote: Arc::clone(&orders.remote),
-                }));
+                let is_same = orders.destination == *destination;
+                prepared.push(match is_same {
+                    true => Arc::clone(&orders),
+                    false => Arc::new(Orders {
+                        destination: destination.clone(),
+                        remote: Arc::clone(&orders.remote),
+                    }),
+                });
                 continue;
             }
             match Remote::new(destination, &self.builders.meters, USER_AGENT) {

@@ -5,10 +5,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,9 +17,8 @@ use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig};
 
 use super::any_certificate::AnyCertificate;
 use super::config::{ClientAuth, TlsConfig, TlsVersion};
+use crate::watched::{News, Watched};
 
-/// How long files are believed before they are looked at again.
-const FRESH: Duration = Duration::from_secs(1);
 /// Larger than any bundle of certificates.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -68,9 +65,7 @@ pub enum TlsFault {
 /// TLS for a listener, with what its files held at most a second ago.
 pub struct Tls {
     config: TlsConfig,
-    /// Apart from the looking, so that only one connection waits for files.
-    current: RwLock<Arc<Current>>,
-    look: Mutex<Look>,
+    current: Watched<Files, Arc<Current>>,
 }
 
 /// What a new connection is to speak.
@@ -88,18 +83,18 @@ pub(super) struct Demands {
     authorities: Arc<[u8]>,
 }
 
+impl Current {
+    fn new(config: &TlsConfig, files: &Files) -> Result<Arc<Self>, TlsFault> {
+        let server = Arc::new(files.server(config)?);
+        Ok(Arc::new(Self { server, demands: Demands::new(config, files) }))
+    }
+}
+
 impl Demands {
     fn new(config: &TlsConfig, files: &Files) -> Self {
         let authorities = files.client_ca.as_slice().into();
         Self { auth: config.client_auth_type, min_version: config.min_version, authorities }
     }
-}
-
-struct Look {
-    files: Files,
-    looked_at: Instant,
-    /// The last look ended in a fault, and the log was told.
-    stale: bool,
 }
 
 impl fmt::Debug for Tls {
@@ -116,67 +111,32 @@ impl Tls {
     /// no pair.
     pub fn open(config: &TlsConfig) -> Result<Arc<Self>, TlsFault> {
         let files = Files::read(config)?;
-        let server = Arc::new(files.server(config)?);
-        let current = Arc::new(Current { server, demands: Demands::new(config, &files) });
-        let look = Mutex::new(Look { files, looked_at: Instant::now(), stale: false });
-        Ok(Arc::new(Self { config: config.clone(), current: RwLock::new(current), look }))
+        let current = Current::new(config, &files)?;
+        Ok(Arc::new(Self { config: config.clone(), current: Watched::new(files, current) }))
     }
 
     /// What a new connection is to speak. If the files have become unreadable, or are no pair (one
-    /// is replaced before the other), what they held last stays in use. Reads files; while one does,
-    /// the others get what is there.
+    /// is replaced before the other), what they held last stays in use.
     pub(super) fn current(&self) -> Arc<Current> {
-        let look = match self.look.try_lock() {
-            Ok(look) => Some(look),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let now = Instant::now();
-        if let Some(mut look) = look
-            && now.duration_since(look.looked_at) >= FRESH
-        {
-            look.looked_at = now;
-            self.look(&mut look);
-        }
-        self.in_use()
-    }
-
-    fn in_use(&self) -> Arc<Current> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        let path = self.config.cert_file.display();
+        self.current.current(
+            || Files::read(&self.config),
+            |files| Current::new(&self.config, files),
+            |news| match news {
+                News::Changed => {
+                    tracing::info!(%path, "TLS files changed, new connections get what they hold");
+                }
+                News::Mended => tracing::info!(%path, "TLS files are again what is in use"),
+                News::Unfit(fault) => tracing::warn!(
+                    error = %fault, "TLS files unfit, what they held last stays in use"
+                ),
+            },
+        )
     }
 
     /// What is asked of clients, as far as the files have been looked at.
     pub(super) fn demands(&self) -> Demands {
-        self.in_use().demands.clone()
-    }
-
-    /// The whole files, not their stamps, since a stamp misses what is written within its tick.
-    fn look(&self, look: &mut Look) {
-        let path = self.config.cert_file.display();
-        let next = Files::read(&self.config).and_then(|files| {
-            let server = (files != look.files).then(|| files.server(&self.config)).transpose()?;
-            Ok((files, server))
-        });
-        match next {
-            Ok((files, server)) => {
-                if let Some(server) = server {
-                    tracing::info!(%path, "TLS files changed, new connections get what they hold");
-                    let demands = Demands::new(&self.config, &files);
-                    let current = Arc::new(Current { server: Arc::new(server), demands });
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-                    look.files = files;
-                } else if look.stale {
-                    tracing::info!(%path, "TLS files are again what is in use");
-                }
-                look.stale = false;
-            }
-            Err(fault) => {
-                if !look.stale {
-                    tracing::warn!(error = %fault, "TLS files unfit, what they held last stays in use");
-                }
-                look.stale = true;
-            }
-        }
+        self.current.in_use().demands.clone()
     }
 }
 
@@ -316,10 +276,12 @@ fn trouble(error: &pem::Error) -> &'static str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::io::Write;
+    use std::sync::Mutex;
 
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
+    use crate::watched::FRESH;
 
     /// What the log says, by level.
     #[derive(Clone, Default)]

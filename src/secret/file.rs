@@ -3,15 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::Secret;
-
-/// How long a text is used before the file is looked at again.
-const FRESH: Duration = Duration::from_secs(1);
+use crate::watched::{News, Watched};
 
 /// Largest file that can be a secret. Longer than any header that a server takes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -20,16 +14,7 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct SecretFile {
     path: PathBuf,
-    /// Apart from the looking, so that only one request waits for the file.
-    text: RwLock<Secret>,
-    look: Mutex<Look>,
-}
-
-#[derive(Debug)]
-struct Look {
-    read_at: Instant,
-    /// The last look failed, and the log was told.
-    stale: bool,
+    text: Watched<Secret, Secret>,
 }
 
 impl SecretFile {
@@ -40,8 +25,7 @@ impl SecretFile {
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let text = read(&path)?;
-        let look = Look { read_at: Instant::now(), stale: false };
-        Ok(Self { path, text: RwLock::new(text), look: Mutex::new(look) })
+        Ok(Self { path, text: Watched::new(text.clone(), text) })
     }
 
     /// The file.
@@ -51,46 +35,21 @@ impl SecretFile {
     }
 
     /// The secret as the file held it at most a second ago. If the file is gone or has become
-    /// unreadable (or empty: a writer that truncates first), the last text stays in use. While one caller looks, the others get what
-    /// is there.
+    /// unreadable (or empty: a writer that truncates first), the last text stays in use.
     #[must_use]
     pub fn current(&self) -> Secret {
-        let look = match self.look.try_lock() {
-            Ok(look) => Some(look),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let now = Instant::now();
-        if let Some(mut look) = look
-            && now.duration_since(look.read_at) >= FRESH
-        {
-            look.read_at = now;
-            // The whole file, not its stamp: a secret is a few bytes, and a stamp misses a
-            // replacement of the same length within the file system's clock tick.
-            match read(&self.path) {
-                Ok(text) => {
-                    if self.in_use() != text {
-                        tracing::info!(path = %self.path.display(), "secret file changed");
-                        *self.text.write().unwrap_or_else(PoisonError::into_inner) = text;
-                    }
-                    look.stale = false;
-                }
-                Err(error) => {
-                    if !look.stale {
-                        tracing::warn!(
-                            path = %self.path.display(), %error,
-                            "secret file unreadable, its last content stays in use"
-                        );
-                    }
-                    look.stale = true;
-                }
-            }
-        }
-        self.in_use()
-    }
-
-    fn in_use(&self) -> Secret {
-        self.text.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let path = self.path.display();
+        self.text.current(
+            || read(&self.path),
+            |text| Ok(text.clone()),
+            |news| match news {
+                News::Changed => tracing::info!(%path, "secret file changed"),
+                News::Mended => {}
+                News::Unfit(error) => tracing::warn!(
+                    %path, %error, "secret file unreadable, its last content stays in use"
+                ),
+            },
+        )
     }
 }
 
@@ -110,6 +69,7 @@ fn read(path: &Path) -> io::Result<Secret> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::watched::FRESH;
 
     async fn later(file: &SecretFile) -> String {
         tokio::time::advance(FRESH).await;

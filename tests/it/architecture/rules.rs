@@ -3,7 +3,8 @@
 use super::imports::{Path, code_alone, named_paths};
 
 /// Modules that every room may use. They know only one another.
-const LEAVES: &[&str] = &["glob", "sample", "units", "meters", "secret", "seldom", "tasks"];
+const LEAVES: &[&str] =
+    &["glob", "sample", "units", "meters", "secret", "seldom", "tasks", "watched"];
 
 /// Who may know whom, leaves aside. ARCHITECTURE.md draws the same.
 const MAY_KNOW: &[(&str, &[&str])] = &[
