@@ -166,7 +166,7 @@ pub const ABSENT: u64 = 0x7ff8_dead_dead_0001;
 pub const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
 
 impl Batch {
-    /// What a sample of a destination is: its series with their set, timestamp and value.
+    /// What a sample of a destination is: its series' labels, timestamp and value.
     ///
     /// # Panics
     /// If the reference is not one of this batch's own for that destination.
@@ -177,17 +177,24 @@ impl Batch {
         let set = &row.identity.outlets[destination];
         let series = set.series[at.slot as usize].as_ref().expect("a sample has a series");
         let value = self.values[row.values_at as usize + at.slot as usize];
-        Sample { set, series, timestamp_ms: row.timestamp_ms, value }
+        Sample {
+            labels: set.labels(series),
+            hash: series.hash,
+            timestamp_ms: row.timestamp_ms,
+            value,
+        }
     }
 }
 
 /// A sample with its series, as [`Batch::sample`] gives it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
-    /// The set that holds the series' labels.
-    pub set: &'a SeriesSet,
-    /// The series.
-    pub series: &'a Series,
+    /// The encoded labels, `Label` messages as field 1 of `TimeSeries`: what all series of the
+    /// identity have first, the series' own, what all have last. Series of one identity share the
+    /// memory of the first and the last piece.
+    pub labels: [&'a [u8]; 3],
+    /// Hash of all labels, the name included: equal for equal series of a destination.
+    pub hash: u64,
     /// Milliseconds since 1970.
     pub timestamp_ms: i64,
     /// The value.

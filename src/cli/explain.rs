@@ -62,7 +62,7 @@ pub(super) fn explain(
         let mut lines: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
         for at in batch.lanes.get(destination).into_iter().flatten().flatten() {
             let sample = batch.sample(destination, *at);
-            let series = exposition::series(&exposition::labels(sample.set.labels(sample.series)));
+            let series = exposition::series(&exposition::labels(sample.labels));
             lines.entry(series).or_default().push((sample.timestamp_ms, exposition::line(&sample)));
         }
         for (_, mut samples) in lines {

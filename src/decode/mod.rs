@@ -22,7 +22,7 @@ mod scan;
 mod unit;
 mod wire;
 
-pub use reading::{Format, Reading, Reason, Visit};
+pub use reading::{Format, Glimpse, Reading, Reason, Visit};
 
 /// Dimensions that one data point can have. CloudWatch allows 30 (API `PutMetricData`).
 pub const DIMENSIONS_MAX: usize = 64;

@@ -63,6 +63,32 @@ pub struct Reading<'a> {
     pub extended: &'a [(Cow<'a, str>, f64)],
 }
 
+/// A data point of which only the numbers have been read. What names it has been found, but not
+/// looked into: whoever has seen the same bytes before knows what they say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Glimpse<'a> {
+    /// How it came.
+    pub format: Format,
+    /// The bytes that name it. Glimpses of one format whose pieces are equal, each by itself, are of
+    /// data points with equal account, region, namespace, metric, unit, dimensions and names of
+    /// extended statistics, in equal order. A piece that a format does not need is empty.
+    pub identity: [&'a [u8]; 4],
+    /// Start of the period, milliseconds since 1970.
+    pub start_ms: i64,
+    /// End of the period, milliseconds since 1970.
+    pub end_ms: i64,
+    /// Number of values in the period.
+    pub count: Option<f64>,
+    /// Sum of the values.
+    pub sum: Option<f64>,
+    /// Smallest value.
+    pub min: Option<f64>,
+    /// Largest value.
+    pub max: Option<f64>,
+    /// Values of the extended statistics, in the order of their names.
+    pub extended: &'a [f64],
+}
+
 /// Why a piece of input was skipped. `name` is the `reason` label of
 /// `sluicegate_records_skipped_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +164,20 @@ impl Reason {
 pub trait Visit {
     /// A data point.
     fn reading(&mut self, reading: &Reading<'_>);
+
+    /// A data point before it is read in full. True if its identity is known, and the data point is
+    /// done with by that; else it is read, and comes by [`Self::glimpsed`], by [`Self::reading`] or
+    /// as [`Self::skipped`].
+    fn glimpse(&mut self, glimpse: &Glimpse<'_>) -> bool {
+        let _ = glimpse;
+        false
+    }
+
+    /// The data point of the last glimpse, read in full: wherever the same identity is glimpsed
+    /// again, it will be that of this reading.
+    fn glimpsed(&mut self, reading: &Reading<'_>) {
+        self.reading(reading);
+    }
 
     /// A piece that could not be decoded: a whole record, a line, a frame or a data point. `piece`
     /// begins where the trouble does, for a short prefix in the log.

@@ -67,7 +67,7 @@ impl Encoder {
         let samples_len: usize = self.open.iter().map(|(ms, _)| message_len(sample_len(*ms))).sum();
         self.raw.push(TIMESERIES);
         put_varint(&mut self.raw, (labels_len + samples_len) as u64);
-        for piece in labels_of(&sample) {
+        for piece in sample.labels {
             self.raw.extend_from_slice(piece);
         }
         for (timestamp_ms, value) in self.open.drain(..) {
@@ -114,7 +114,7 @@ impl<'a> Filling<'_, 'a> {
             }
         } else {
             let open_len = self.last.as_ref().map_or(0, |(_, len)| series_len(*len, &encoder.open));
-            let labels_len = labels_of(&sample).iter().map(|piece| piece.len()).sum();
+            let labels_len = sample.labels.iter().map(|piece| piece.len()).sum();
             let len = series_len(labels_len, &[]) + SAMPLE_LEN_MAX;
             if self.taken > 0 && encoder.raw.len() + open_len + len > self.bytes_max {
                 return false;
@@ -133,14 +133,14 @@ impl<'a> Filling<'_, 'a> {
     }
 }
 
-fn labels_of<'a>(sample: &Sample<'a>) -> [&'a [u8]; 3] {
-    sample.set.labels(sample.series)
-}
-
 /// Whether two samples belong to one series of the destination. Hashes alone would do but for luck.
 fn same_series(a: &Sample<'_>, b: &Sample<'_>) -> bool {
-    a.series.hash == b.series.hash
-        && (std::ptr::eq(a.series, b.series) || labels_of(a).concat() == labels_of(b).concat())
+    a.hash == b.hash && (same_place(a, b) || a.labels.concat() == b.labels.concat())
+}
+
+/// Whether the labels of two samples are the same memory.
+fn same_place(a: &Sample<'_>, b: &Sample<'_>) -> bool {
+    a.labels.iter().zip(b.labels).all(|(a, b)| std::ptr::eq(*a, b))
 }
 
 /// Upper bound of one sample as a field of its series.

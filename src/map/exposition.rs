@@ -22,7 +22,7 @@ pub fn labels(pieces: [&[u8]; 3]) -> Vec<(String, String)> {
 /// One sample as a line without its end: `name{label="value"} 1.5 1760000040000`.
 #[must_use]
 pub fn line(sample: &Sample<'_>) -> String {
-    let labels = labels(sample.set.labels(sample.series));
+    let labels = labels(sample.labels);
     let value = match sample.value {
         value if value.is_nan() => "NaN".to_owned(),
         f64::INFINITY => "+Inf".to_owned(),

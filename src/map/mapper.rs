@@ -320,8 +320,7 @@ impl Mapping<'_> {
                     return true;
                 }
                 let (a, b) = (batch.sample(destination, a), batch.sample(destination, b));
-                let (a, b) = (a.set.labels(a.series), b.set.labels(b.series));
-                a.iter().copied().flatten().eq(b.iter().copied().flatten())
+                a.labels.iter().copied().flatten().eq(b.labels.iter().copied().flatten())
             };
             let time = |sample: SampleRef| batch.rows[sample.row as usize].timestamp_ms;
             let settled = lanes

@@ -76,7 +76,7 @@ fn a_metric_has_one_lane_whatever_its_statistics_are_called() {
         lanes
             .flat_map(|(lane, samples)| samples.iter().map(move |at| (lane, *at)))
             .map(|(lane, at)| (batch.sample(0, at), lane))
-            .map(|(sample, lane)| (crate::map_kit::text(sample.set, sample.series), lane))
+            .map(|(sample, lane)| (crate::map_kit::text(sample.labels), lane))
             .collect()
     };
     let first = lanes(&map(&mapper(Config::default(), &[8]), &points).batch);

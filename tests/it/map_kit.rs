@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use sluicegate::decode::{Format, Reading};
 use sluicegate::map::{Config, Mapper, Outlet, Plan};
-use sluicegate::sample::{Batch, Series, SeriesSet};
+use sluicegate::sample::Batch;
 
 /// Field 1 of `TimeSeries`, as remote write declares it.
 #[derive(Clone, PartialEq, Message)]
@@ -110,14 +110,14 @@ pub(crate) fn map(mapper: &Mapper, points: &[Point]) -> sluicegate::map::Mapped 
 }
 
 /// A series' labels, decoded.
-pub(crate) fn labels(set: &SeriesSet, series: &Series) -> Vec<(String, String)> {
-    let series = TimeSeries::decode(set.labels(series).concat().as_slice()).unwrap();
+pub(crate) fn labels(pieces: [&[u8]; 3]) -> Vec<(String, String)> {
+    let series = TimeSeries::decode(pieces.concat().as_slice()).unwrap();
     series.labels.into_iter().map(|label| (label.name, label.value)).collect()
 }
 
 /// A series in the exposition format's notation.
-pub(crate) fn text(set: &SeriesSet, series: &Series) -> String {
-    let mut labels: BTreeMap<_, _> = labels(set, series).into_iter().collect();
+pub(crate) fn text(pieces: [&[u8]; 3]) -> String {
+    let mut labels: BTreeMap<_, _> = labels(pieces).into_iter().collect();
     let name = labels.remove("__name__").unwrap();
     let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     format!("{name}{{{}}}", labels.join(","))
@@ -129,7 +129,7 @@ pub(crate) fn samples(batch: &Batch, destination: usize) -> Vec<(String, i64, f6
     samples
         .map(|at| {
             let sample = batch.sample(destination, *at);
-            (text(sample.set, sample.series), sample.timestamp_ms, sample.value)
+            (text(sample.labels), sample.timestamp_ms, sample.value)
         })
         .collect()
 }

@@ -339,7 +339,7 @@ proptest! {
         let metric_name = regex::Regex::new("^[a-zA-Z_:][a-zA-Z0-9_:]*$").unwrap();
         let label_name = regex::Regex::new("^[a-zA-Z_][a-zA-Z0-9_]*$").unwrap();
         for series in set.series.iter().flatten() {
-            let labels = labels(set, series);
+            let labels = labels(set.labels(series));
             prop_assert!(labels.is_sorted_by(|a, b| a.0 < b.0), "{labels:?}");
             for (name, value) in &labels {
                 prop_assert!(!value.is_empty());

@@ -216,7 +216,7 @@ async fn listed_common_attributes_become_labels() {
                     let samples = part.samples().to_vec();
                     for sample in &samples {
                         let sample = part.load().batch.sample(0, *sample);
-                        labels.push(sample.set.labels(sample.series).concat());
+                        labels.push(sample.labels.concat());
                     }
                     part.tally.delivered = samples.len() as u64;
                 }
