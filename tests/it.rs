@@ -26,6 +26,10 @@ mod config_tls;
 #[path = "it/decode_fixtures.rs"]
 mod decode_fixtures;
 
+/// Decode: what is known by a glimpse is what full reading shows; one trap after the other.
+#[path = "it/decode_glimpse.rs"]
+mod decode_glimpse;
+
 /// Decode: generated input, held against serde_json and prost; damage costs no more than it must.
 #[path = "it/decode_oracle.rs"]
 mod decode_oracle;

@@ -13,17 +13,19 @@ use std::borrow::Cow;
 
 use super::{
     DIMENSIONS_MAX, Format, PERIOD_MS, Reading, Reason, Visit,
+    json_glimpse::Glimpser,
     scan::{Broken, Cursor, Text},
 };
 use crate::sample::slot::EXTENDED_MAX;
 
 /// From 1, since zero says nothing, to the last millisecond of the year 9999.
-const TIMESTAMPS_MS: std::ops::RangeInclusive<f64> = 1.0..=253_402_300_799_999.0;
+pub(super) const TIMESTAMPS_MS: std::ops::RangeInclusive<f64> = 1.0..=253_402_300_799_999.0;
 
 /// Reads all data points of a record.
 pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
     let mut cursor = Cursor::lines(record);
     let mut datum = Datum::default();
+    let mut glimpser = Glimpser::default();
     while !visit.is_over() {
         cursor.blank();
         let from = cursor.at();
@@ -31,11 +33,26 @@ pub(super) fn lines(record: &[u8], visit: &mut impl Visit) {
         match piece.first() {
             None => return,
             Some(b'{') => {
+                let outline = glimpser.look(record, from);
+                let glimpse = outline.as_ref().map(|outline| glimpser.glimpse(outline));
+                let end = outline.as_ref().map(|outline| outline.end);
+                if let (Some(glimpse), Some(end)) = (&glimpse, end)
+                    && visit.glimpse(glimpse)
+                {
+                    cursor.jump(end);
+                    continue;
+                }
                 datum.clear();
-                cursor.begin();
+                cursor.begin(end);
                 if datum.read(&mut cursor).is_ok() {
+                    let is_whole = end == Some(cursor.at()) && cursor.is_on_one_line();
                     match datum.reading(cursor.garbled.is_some()) {
-                        Ok(reading) => visit.reading(&reading),
+                        Ok(reading) => match glimpse {
+                            Some(glimpse) if is_whole && glimpse.is_of(&reading) => {
+                                visit.glimpsed(&reading);
+                            }
+                            _ => visit.reading(&reading),
+                        },
                         Err(reason) => {
                             let length = cursor.at() - from;
                             visit.skipped(reason, piece.get(..length).unwrap_or_default());

@@ -6,16 +6,24 @@
 //! The way of the bytes: [`envelope::open`] finds the records of a request, [`envelope::Data::decode`]
 //! undoes the base64 of one, and [`record`] tells its format from its bytes and reads it. Nothing is
 //! copied on that way but strings with JSON escapes.
+//!
+//! A data point in the shape that CloudWatch gives it is first glimpsed: one scan finds its numbers and
+//! the bytes that name it. Only what the visitor does not know by these bytes is read in full. Any
+//! other shape is read in full at once; what comes of it is the same.
 
 use memchr::memmem;
 
 pub mod envelope;
-// The two families of formats.
+// The two families of formats, and each one's short way to what is known.
 mod json;
+mod json_glimpse;
 mod otlp;
+mod otlp_glimpse;
 // What they are made of.
 mod any_value;
+mod escape;
 mod frames;
+mod number;
 mod percentile;
 pub mod reading;
 mod scan;
@@ -29,6 +37,10 @@ pub const DIMENSIONS_MAX: usize = 64;
 
 /// Possible beginnings of a line that are tried in a record that begins with neither format.
 const BEGINNINGS_MAX: usize = 16;
+
+/// What may name a data point that is glimpsed; those of CloudWatch have a few hundred bytes. Whoever
+/// remembers identities can count on it.
+pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 
 /// What a period lasts whose end is not said: all known ones last a minute. JSON never says it.
 const PERIOD_MS: i64 = 60_000;

@@ -20,12 +20,14 @@ use std::borrow::Cow;
 use super::{
     DIMENSIONS_MAX, Format, PERIOD_MS, Reading, Reason, Visit,
     any_value::{Any, Pair, Piece},
+    otlp_glimpse::Glimpser,
     percentile, unit,
     wire::{Broken, Fields, Value},
 };
 use crate::sample::slot::EXTENDED_MAX;
 
-const NO_RECORDED_VALUE: u64 = 1;
+/// The flag of a data point that says nothing.
+pub(super) const NO_RECORDED_VALUE: u64 = 1;
 const NS_PER_MS: u64 = 1_000_000;
 
 /// What a frame holds.
@@ -41,8 +43,11 @@ pub(super) enum Content {
 #[derive(Debug, Default)]
 pub(super) struct Points<'a> {
     resource: Resource<'a>,
+    /// The message that said so, if it came in one piece.
+    resource_message: Option<&'a [u8]>,
     unit: &'a str,
     point: Point<'a>,
+    glimpser: Glimpser,
 }
 
 /// Where a resource's data points belong.
@@ -50,8 +55,8 @@ pub(super) struct Points<'a> {
 struct Resource<'a> {
     account: Cow<'a, str>,
     region: Cow<'a, str>,
-    /// One of them is not UTF-8.
-    garbled: bool,
+    /// Both in one, if both are UTF-8: the account's length in eight bytes stands first.
+    place: Option<Vec<u8>>,
 }
 
 /// What has been read of one data point.
@@ -104,16 +109,34 @@ impl<'a> Points<'a> {
         visit: &mut impl Visit,
     ) -> Result<(), Broken<'a>> {
         let mut reader = ResourceReader::default();
+        let mut pieces = 0u32;
+        // The same resource as before, not read again.
+        let mut same = None;
+        let mut message = None;
         let mut fields = Fields::new(bytes);
         while let Some((number, value)) = fields.next()? {
             match (number, value) {
-                (1, Value::Bytes(resource)) => reader.read(resource)?,
+                (1, Value::Bytes(resource)) => {
+                    pieces = pieces.saturating_add(1);
+                    message = (pieces == 1).then_some(resource);
+                    if message.is_some() && message == self.resource_message {
+                        same = message;
+                    } else {
+                        if let Some(first) = same.take() {
+                            reader.read(first)?;
+                        }
+                        reader.read(resource)?;
+                    }
+                }
                 (2 | 3, Value::Bytes(_)) => {}
                 (1..=3, _) => return Err(fields.broken()),
                 _ => {}
             }
         }
-        self.resource = reader.finish();
+        if same.is_none() {
+            self.resource = reader.finish();
+            self.resource_message = message;
+        }
         each(bytes, 2, |scope| {
             let mut fields = Fields::new(scope);
             while let Some((number, value)) = fields.next()? {
@@ -157,18 +180,12 @@ impl<'a> Points<'a> {
             visit.skipped(Reason::NotSummary, bytes);
         }
         let Some(summaries) = summary else { return Ok(()) };
-        let code = std::str::from_utf8(code);
-        self.unit = code.map_or("", |code| unit::standard(code).unwrap_or(code));
         each(summaries, 11, |summary| {
             let mut fields = Fields::new(summary);
             while let Some((number, value)) = fields.next()? {
                 match (number, value) {
                     (1, Value::Bytes(_)) if visit.is_over() => return Ok(()),
-                    (1, Value::Bytes(point)) => {
-                        self.point.read(point)?;
-                        self.point.garbled |= code.is_err() || self.resource.garbled;
-                        self.tell(point, visit);
-                    }
+                    (1, Value::Bytes(point)) => self.data_point(point, code, visit)?,
                     (1, _) => return Err(fields.broken()),
                     _ => {}
                 }
@@ -177,15 +194,37 @@ impl<'a> Points<'a> {
         })
     }
 
+    /// Tells of a data point whose unit has that code, if it has to be told of.
     #[inline]
-    fn tell(&self, bytes: &[u8], visit: &mut impl Visit) {
+    fn data_point(
+        &mut self,
+        bytes: &'a [u8],
+        code: &'a [u8],
+        visit: &mut impl Visit,
+    ) -> Result<(), Broken<'a>> {
+        let outline = self.glimpser.look(bytes);
+        let glimpse = match (&outline, &self.resource.place) {
+            (Some(outline), Some(place)) => self.glimpser.glimpse(outline, place, code),
+            _ => None,
+        };
+        if let Some(glimpse) = &glimpse
+            && visit.glimpse(glimpse)
+        {
+            return Ok(());
+        }
+        self.point.read(bytes)?;
+        let code = std::str::from_utf8(code);
+        self.unit = code.map_or("", |code| unit::standard(code).unwrap_or(code));
+        self.point.garbled |= code.is_err() || self.resource.place.is_none();
         if self.point.flags & NO_RECORDED_VALUE != 0 {
-            return;
+            return Ok(());
         }
-        match self.reading() {
-            Ok(reading) => visit.reading(&reading),
-            Err(reason) => visit.skipped(reason, bytes),
+        match (self.reading(), glimpse) {
+            (Ok(reading), Some(glimpse)) if glimpse.is_of(&reading) => visit.glimpsed(&reading),
+            (Ok(reading), _) => visit.reading(&reading),
+            (Err(reason), _) => visit.skipped(reason, bytes),
         }
+        Ok(())
     }
 
     #[inline]
@@ -204,14 +243,8 @@ impl<'a> Points<'a> {
         if point.bad_field || namespace.is_empty() || metric.is_empty() {
             return Err(Reason::Field);
         }
-        if point.start_ns == 0 || (1..point.start_ns).contains(&point.end_ns) {
-            return Err(Reason::Timestamp);
-        }
-        let start_ms = (point.start_ns / NS_PER_MS).cast_signed();
-        let end_ms = match point.end_ns {
-            0 => start_ms + PERIOD_MS,
-            end_ns => (end_ns / NS_PER_MS).cast_signed(),
-        };
+        let (start_ms, end_ms) =
+            period_ms(point.start_ns, point.end_ns).ok_or(Reason::Timestamp)?;
         if point.bad_statistic {
             return Err(Reason::Statistic);
         }
@@ -232,6 +265,20 @@ impl<'a> Points<'a> {
             extended: &point.extended,
         })
     }
+}
+
+/// Start and end in milliseconds; none without a start, or if it ends before it.
+#[inline]
+pub(super) fn period_ms(start_ns: u64, end_ns: u64) -> Option<(i64, i64)> {
+    if start_ns == 0 || (1..start_ns).contains(&end_ns) {
+        return None;
+    }
+    let start_ms = (start_ns / NS_PER_MS).cast_signed();
+    let end_ms = match end_ns {
+        0 => start_ms + PERIOD_MS,
+        end_ns => (end_ns / NS_PER_MS).cast_signed(),
+    };
+    Some((start_ms, end_ms))
 }
 
 impl<'a> Point<'a> {
@@ -407,11 +454,13 @@ impl<'a> ResourceReader<'a> {
         let account = said(self.account).or_else(|| part(4)).unwrap_or_default();
         let region = said(self.region).or_else(|| part(3)).unwrap_or_default();
         let mut garbled = false;
-        Resource {
-            account: utf8(account, &mut garbled).unwrap_or_default(),
-            region: utf8(region, &mut garbled).unwrap_or_default(),
-            garbled,
-        }
+        let account = utf8(account, &mut garbled).unwrap_or_default();
+        let region = utf8(region, &mut garbled).unwrap_or_default();
+        let place = (!garbled).then(|| {
+            let length = (account.len() as u64).to_le_bytes();
+            [&length[..], account.as_bytes(), region.as_bytes()].concat()
+        });
+        Resource { account, region, place }
     }
 }
 

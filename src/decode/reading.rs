@@ -89,6 +89,25 @@ pub struct Glimpse<'a> {
     pub extended: &'a [f64],
 }
 
+impl Glimpse<'_> {
+    /// Whether the reading has the numbers that were glimpsed, each in its place.
+    pub(super) fn is_of(&self, reading: &Reading<'_>) -> bool {
+        let bits = |value: Option<f64>| value.map(f64::to_bits);
+        let plain = [
+            (self.count, reading.count),
+            (self.sum, reading.sum),
+            (self.min, reading.min),
+            (self.max, reading.max),
+        ];
+        let mut extended = self.extended.iter().zip(reading.extended);
+        self.format == reading.format
+            && (self.start_ms, self.end_ms) == (reading.start_ms, reading.end_ms)
+            && plain.iter().all(|(one, other)| bits(*one) == bits(*other))
+            && self.extended.len() == reading.extended.len()
+            && extended.all(|(one, (_, other))| one.to_bits() == other.to_bits())
+    }
+}
+
 /// Why a piece of input was skipped. `name` is the `reason` label of
 /// `sluicegate_records_skipped_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,11 @@
 
 use std::borrow::Cow;
 
+use super::{
+    escape::{hex4, unescape},
+    number,
+};
+
 /// Nesting of values that nobody looks into.
 const DEPTH_MAX: u32 = 64;
 /// The same within a line: CloudWatch's data points nest two deep. What is nested without end is
@@ -11,11 +16,6 @@ const DEPTH_MAX: u32 = 64;
 const LINE_DEPTH_MAX: u32 = 4;
 /// How far an object may go on behind its first line feed. CloudWatch's data points are far shorter.
 const LINE_REACH_BYTES: usize = 64 << 10;
-
-const EXACT_POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
 
 /// This is not JSON; the cursor stands where it ceases to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,11 @@ impl<'a> Text<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
-    /// The bytes once more, if all of them are UTF-8: strings need not be checked one by one then.
-    text: Option<&'a str>,
+    /// Some of the bytes once more, and where they begin: strings in there are known to be UTF-8.
+    text: &'a str,
+    text_from: usize,
+    /// How far has been looked for UTF-8.
+    checked_until: usize,
     at: usize,
     depth_max: u32,
     /// How far an object may go on behind its first line feed.
@@ -71,7 +74,9 @@ impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            text: None,
+            text: "",
+            text_from: 0,
+            checked_until: 0,
             at: 0,
             depth_max: DEPTH_MAX,
             reach_bytes: usize::MAX,
@@ -80,21 +85,47 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A cursor for lines: it checks all strings at once, and bounds what a line can cost.
+    /// A cursor for lines: it bounds what a line can cost.
     pub(super) fn lines(bytes: &'a [u8]) -> Self {
-        Self {
-            text: std::str::from_utf8(bytes).ok(),
-            depth_max: LINE_DEPTH_MAX,
-            reach_bytes: LINE_REACH_BYTES,
-            ..Self::new(bytes)
-        }
+        Self { depth_max: LINE_DEPTH_MAX, reach_bytes: LINE_REACH_BYTES, ..Self::new(bytes) }
     }
 
-    /// Stands before an object that has nothing to do with what was read before.
-    #[inline]
-    pub(super) fn begin(&mut self) {
+    /// Stands before an object that has nothing to do with what was read before. Up to `end`, or else
+    /// to the line's end, its strings are checked at once; strings beyond one by one.
+    pub(super) fn begin(&mut self, end: Option<usize>) {
         self.garbled = None;
         self.until = usize::MAX;
+        // Many objects may stand on one line: it is checked but once.
+        if self.at < self.checked_until {
+            return;
+        }
+        let rest = self.rest();
+        let length = match end {
+            Some(end) => end.saturating_sub(self.at),
+            None => memchr::memchr(b'\n', rest).unwrap_or(rest.len()),
+        };
+        self.checked_until = self.at.saturating_add(length);
+        self.text_from = self.at;
+        let bytes = rest.get(..length).unwrap_or_default();
+        self.text = std::str::from_utf8(bytes).unwrap_or_default();
+    }
+
+    /// Whether the object has met no line feed so far.
+    pub(super) fn is_on_one_line(&self) -> bool {
+        self.until == usize::MAX
+    }
+
+    /// What stands there, if it is known to be UTF-8.
+    #[inline]
+    fn checked(&self, from: usize, length: usize) -> Option<&'a str> {
+        let from = from.checked_sub(self.text_from)?;
+        self.text.get(from..from.checked_add(length)?)
+    }
+
+    /// Passes those very bytes, if they stand here.
+    #[inline]
+    pub(super) fn pass<const N: usize>(&mut self, bytes: &[u8; N]) -> Option<()> {
+        self.rest().starts_with(bytes).then(|| self.at += N)
     }
 
     pub(super) fn at(&self) -> usize {
@@ -198,7 +229,7 @@ impl<'a> Cursor<'a> {
         }
         let raw = self.bytes.get(from..self.at).unwrap_or_default();
         self.at += 1;
-        if self.text.is_none() && std::str::from_utf8(raw).is_err() {
+        if self.checked(from, raw.len()).is_none() && std::str::from_utf8(raw).is_err() {
             self.garbled = self.garbled.or(Some(from));
         }
         Ok(Text { raw, from, escaped })
@@ -234,10 +265,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn content(&mut self, text: &Text<'a>) -> Cow<'a, str> {
         if !text.escaped {
-            let plain = match self.text {
-                Some(all) => all.get(text.from..text.from + text.raw.len()),
-                None => std::str::from_utf8(text.raw).ok(),
-            };
+            let checked = self.checked(text.from, text.raw.len());
+            let plain = checked.or_else(|| std::str::from_utf8(text.raw).ok());
             if let Some(plain) = plain {
                 return Cow::Borrowed(plain);
             }
@@ -288,11 +317,9 @@ impl<'a> Cursor<'a> {
                 _ => digits = usize::MAX,
             }
         }
-        // A whole number below 2^53 times or through a power of ten that is exact: one rounding.
-        if digits <= 19 && mantissa < 1 << 53 && (-22..=22).contains(&exponent) {
-            let power = EXACT_POWERS.get(exponent.unsigned_abs() as usize).copied().unwrap_or(1.0);
-            let value = mantissa as f64;
-            let value = if exponent < 0 { value / power } else { value * power };
+        if digits <= 19
+            && let Some(value) = number::scaled(mantissa, exponent)
+        {
             return Ok(if negative { -value } else { value });
         }
         let text = self.bytes.get(from..self.at).unwrap_or_default();
@@ -302,13 +329,27 @@ impl<'a> Cursor<'a> {
 
     /// Passes digits; how many. Wraps beyond 19, which callers look out for.
     #[inline]
-    fn digits(&mut self, value: &mut u64) -> usize {
-        let from = self.at;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            *value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
+    pub(super) fn digits(&mut self, value: &mut u64) -> usize {
+        let all = self.rest();
+        let mut rest = all;
+        while let Some((chunk, _)) = rest.split_first_chunk::<8>() {
+            let (number, count) = number::leading_digits(*chunk);
+            let power = number::POWERS.get(count).copied().unwrap_or_default();
+            *value = value.wrapping_mul(power).wrapping_add(number);
+            rest = rest.get(count..).unwrap_or_default();
+            if count < 8 {
+                break;
+            }
         }
-        self.at - from
+        if rest.len() < 8 {
+            while let [digit @ b'0'..=b'9', after @ ..] = rest {
+                *value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+                rest = after;
+            }
+        }
+        let count = all.len() - rest.len();
+        self.at += count;
+        count
     }
 
     /// Passes a value of any kind.
@@ -380,53 +421,6 @@ fn plain(bytes: &[u8]) -> usize {
     }
     let special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
     passed + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-fn hex4(bytes: Option<&[u8]>) -> Option<u32> {
-    let (digits, _) = bytes?.split_first_chunk::<4>()?;
-    digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
-}
-
-/// Undoes the escapes of a string that has been scanned; none if that gives no UTF-8.
-#[cold]
-fn unescape(raw: &[u8]) -> Option<String> {
-    let mut rest = std::str::from_utf8(raw).ok()?;
-    let mut out = String::with_capacity(rest.len());
-    while let Some((before, escape)) = rest.split_once('\\') {
-        out.push_str(before);
-        let length = unescape_one(escape.as_bytes(), &mut out)?;
-        rest = escape.get(length..)?;
-    }
-    out.push_str(rest);
-    Some(out)
-}
-
-/// One escape, without its backslash; its length.
-fn unescape_one(escape: &[u8], out: &mut String) -> Option<usize> {
-    let plain = match escape.first()? {
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => {
-            let unit = hex4(escape.get(1..))?;
-            if let Some(plain) = char::from_u32(unit) {
-                out.push(plain);
-                return Some(5);
-            }
-            // Half a pair: the other half must follow.
-            let low = hex4(escape.get(5..)?.strip_prefix(b"\\u"))?;
-            if !(0xd800..0xdc00).contains(&unit) || !(0xdc00..0xe000).contains(&low) {
-                return None;
-            }
-            out.push(char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))?);
-            return Some(11);
-        }
-        other => char::from(*other),
-    };
-    out.push(plain);
-    Some(1)
 }
 
 #[cfg(test)]

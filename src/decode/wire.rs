@@ -49,9 +49,27 @@ impl<'a> Fields<'a> {
     /// The next field's number and value.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Broken<'a>> {
-        if self.rest.is_empty() {
-            return Ok(None);
+        // What most fields are: bytes behind a short tag and a short length.
+        let (tag, length, after) = match self.rest {
+            [] => return Ok(None),
+            [tag @ 8..0x80, length @ 0..0x80, after @ ..] => (*tag, usize::from(*length), after),
+            [tag @ 8..0x80, low, high @ 0..0x80, after @ ..] => {
+                (*tag, usize::from(*low & 0x7f) | usize::from(*high) << 7, after)
+            }
+            _ => return self.any(),
+        };
+        if tag & 7 == 2
+            && let Some((bytes, rest)) = after.split_at_checked(length)
+        {
+            self.rest = rest;
+            return Ok(Some((u32::from(tag >> 3), Value::Bytes(bytes))));
         }
+        self.any()
+    }
+
+    /// The next field, however it is written.
+    #[inline(never)]
+    fn any(&mut self) -> Result<Option<(u32, Value<'a>)>, Broken<'a>> {
         let at = Broken { rest: self.rest };
         let tag = self.varint().and_then(|tag| u32::try_from(tag).ok()).ok_or(at)?;
         let value = self.value(tag, 0).ok_or(at)?;

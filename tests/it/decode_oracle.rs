@@ -165,6 +165,29 @@ pub(crate) fn nested(field: u32, message: &[u8]) -> Vec<u8> {
     out
 }
 
+/// In CloudWatch's own order of keys.
+pub(crate) fn cloudwatch_line(sample: &Sample) -> String {
+    let all = json_value(sample, "Megabits");
+    let keys = ["account_id", "region", "namespace", "metric_name", "dimensions", "timestamp"];
+    let keys = keys.into_iter().chain(["value", "unit"]);
+    let fields: serde_json::Map<_, _> =
+        keys.map(|key| (key.to_owned(), all[key].clone())).collect();
+    serde_json::Value::from(fields).to_string()
+}
+
+/// The numbers and times of another data point.
+pub(crate) fn renumbered(sample: &Sample, other: &Sample) -> Sample {
+    let mut values = other.quantiles.iter().map(|(_, value)| *value).cycle();
+    let quantiles = sample.quantiles.iter();
+    Sample {
+        start_ms: other.start_ms,
+        count: other.count,
+        sum: other.sum,
+        quantiles: quantiles.map(|(q, value)| (*q, values.next().unwrap_or(*value))).collect(),
+        ..sample.clone()
+    }
+}
+
 fn json_line(sample: &Sample, unit: &str) -> String {
     json_value(sample, unit).to_string()
 }
@@ -193,7 +216,7 @@ fn json_value(sample: &Sample, unit: &str) -> serde_json::Value {
     })
 }
 
-fn samples() -> impl Strategy<Value = Sample> {
+pub(crate) fn samples() -> impl Strategy<Value = Sample> {
     let name = "[A-Za-z/ %\"\\\\é😀{}]{1,20}";
     let dimensions = prop::collection::btree_map(name, "\\PC{0,20}", 0..5);
     let quantiles = prop::collection::btree_map(0..=1000u32, -1e9..1e9, 0..8);

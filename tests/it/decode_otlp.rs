@@ -3,33 +3,33 @@
 
 use crate::{decode_fixtures::render, decode_oracle::nested};
 
-const START_NS: u64 = 60_000_000_000;
+pub(crate) const START_NS: u64 = 60_000_000_000;
 
-fn fixed(field: u32, value: u64) -> Vec<u8> {
+pub(crate) fn fixed(field: u32, value: u64) -> Vec<u8> {
     [&[(field << 3 | 1) as u8][..], &value.to_le_bytes()].concat()
 }
 
-fn text(value: &str) -> Vec<u8> {
+pub(crate) fn text(value: &str) -> Vec<u8> {
     nested(1, value.as_bytes())
 }
 
-fn pair(key: &str, any: &[u8]) -> Vec<u8> {
+pub(crate) fn pair(key: &str, any: &[u8]) -> Vec<u8> {
     [nested(1, key.as_bytes()), nested(2, any)].concat()
 }
 
-fn attribute(key: &str, any: &[u8]) -> Vec<u8> {
+pub(crate) fn attribute(key: &str, any: &[u8]) -> Vec<u8> {
     nested(7, &pair(key, any))
 }
 
-fn label(key: &str, value: &str) -> Vec<u8> {
+pub(crate) fn label(key: &str, value: &str) -> Vec<u8> {
     nested(1, &[nested(1, key.as_bytes()), nested(2, value.as_bytes())].concat())
 }
 
-fn times() -> Vec<u8> {
+pub(crate) fn times() -> Vec<u8> {
     [fixed(2, START_NS), fixed(3, 2 * START_NS)].concat()
 }
 
-fn names() -> Vec<u8> {
+pub(crate) fn names() -> Vec<u8> {
     [attribute("Namespace", &text("N")), attribute("MetricName", &text("M"))].concat()
 }
 
@@ -37,11 +37,11 @@ fn list(pairs: &[Vec<u8>]) -> Vec<u8> {
     nested(6, &pairs.iter().flat_map(|pair| nested(1, pair)).collect::<Vec<_>>())
 }
 
-fn summary(point: &[u8]) -> Vec<u8> {
+pub(crate) fn summary(point: &[u8]) -> Vec<u8> {
     nested(11, &nested(1, point))
 }
 
-fn record(resource: &[u8], metrics: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn record(resource: &[u8], metrics: &[Vec<u8>]) -> Vec<u8> {
     let scope: Vec<u8> = metrics.iter().flat_map(|metric| nested(2, metric)).collect();
     let request = nested(1, &[nested(1, resource), nested(2, &scope)].concat());
     let mut out = Vec::new();

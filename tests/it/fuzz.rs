@@ -10,7 +10,7 @@ mod mutator;
 #[path = "fuzz/seeds.rs"]
 mod seeds;
 #[path = "../../fuzz/src/targets/mod.rs"]
-mod targets;
+pub(crate) mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -132,7 +132,7 @@ macro_rules! each_target {
     };
 }
 
-each_target!(answers base64 config door envelope gzip json otlp relabel write);
+each_target!(answers base64 config door envelope glimpse gzip json otlp relabel write);
 
 #[test]
 fn the_corpus_is_small() {

@@ -19,6 +19,25 @@ pub struct Owned {
     pub extended: Vec<(String, f64)>,
 }
 
+impl Owned {
+    pub fn of(reading: &Reading<'_>) -> Self {
+        let pairs = reading.dimensions.iter();
+        Self {
+            format: reading.format.name(),
+            account: reading.account.to_owned(),
+            region: reading.region.to_owned(),
+            namespace: reading.namespace.to_owned(),
+            metric: reading.metric.to_owned(),
+            unit: reading.unit.to_owned(),
+            dimensions: pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            start_ms: reading.start_ms,
+            end_ms: reading.end_ms,
+            plain: [reading.count, reading.sum, reading.min, reading.max],
+            extended: reading.extended.iter().map(|(name, v)| (name.to_string(), *v)).collect(),
+        }
+    }
+}
+
 /// A reading, or why there is none.
 pub type Piece = Result<Owned, Reason>;
 
@@ -40,20 +59,7 @@ impl Visit for Collected<'_> {
     fn reading(&mut self, reading: &Reading<'_>) {
         assert!(!reading.namespace.is_empty() && !reading.metric.is_empty());
         assert!(reading.start_ms >= 0 && reading.end_ms >= reading.start_ms, "{reading:?}");
-        let pairs = reading.dimensions.iter();
-        self.pieces.push(Ok(Owned {
-            format: reading.format.name(),
-            account: reading.account.to_owned(),
-            region: reading.region.to_owned(),
-            namespace: reading.namespace.to_owned(),
-            metric: reading.metric.to_owned(),
-            unit: reading.unit.to_owned(),
-            dimensions: pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-            start_ms: reading.start_ms,
-            end_ms: reading.end_ms,
-            plain: [reading.count, reading.sum, reading.min, reading.max],
-            extended: reading.extended.iter().map(|(name, v)| (name.to_string(), *v)).collect(),
-        }));
+        self.pieces.push(Ok(Owned::of(reading)));
     }
 
     fn skipped(&mut self, reason: Reason, piece: &[u8]) {

@@ -9,6 +9,7 @@ pub mod base64;
 pub mod config;
 pub mod door;
 pub mod envelope;
+pub mod glimpse;
 pub mod gzip;
 pub mod json;
 pub mod otlp;
@@ -31,12 +32,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 10] = [
+pub const ALL: [Target; 11] = [
     Target { name: "answers", run: answers::run },
     Target { name: "base64", run: base64::run },
     Target { name: "config", run: config::run },
     Target { name: "door", run: door::run },
     Target { name: "envelope", run: envelope::run },
+    Target { name: "glimpse", run: glimpse::run },
     Target { name: "gzip", run: gzip::run },
     Target { name: "json", run: json::run },
     Target { name: "otlp", run: otlp::run },

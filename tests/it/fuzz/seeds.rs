@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
 use serde_json::Value;
+use sluicegate::demo::records::records;
+use sluicegate::demo::stream::{Format, MetricStream};
 use sluicegate::map::relabel::Draft;
 
 use super::targets::rules;
@@ -19,6 +21,7 @@ pub(super) fn of(target: &str) -> Vec<Vec<u8>> {
         "config" => config(),
         "door" => door(),
         "envelope" => envelopes(),
+        "glimpse" => glimpsed(),
         "gzip" => packed(),
         "json" => lines(),
         "otlp" => frames(),
@@ -91,6 +94,29 @@ fn door() -> Vec<Vec<u8>> {
     let ways = [0, 2, 4, 6, 8, 1].map(|how| [&[how][..], &body].concat());
     let packed = packed().into_iter().chain([gzip(&body)]);
     plain.chain(ways).chain(packed.map(|wire| [&[1][..], &wire].concat())).collect()
+}
+
+/// Records in the shape that is glimpsed, with much in common.
+fn glimpsed() -> Vec<Vec<u8>> {
+    let stream = MetricStream::new(40, 7);
+    let points: Vec<_> = stream.points(1_760_000_040_000, 0..40).collect();
+    let formats = [Format::Json, Format::OpenTelemetry07, Format::OpenTelemetry10];
+    let mut seeds: Vec<Vec<u8>> = formats
+        .iter()
+        .flat_map(|format| points.chunks(10).flat_map(|some| records(*format, some)))
+        .collect();
+    let tail = ",\"timestamp\":60000,\"value\":{\"max\":1.0,\"p99\":2.0},\"unit\":\"Count\"}";
+    for before in [
+        "{\"namespace\":\"N\",\"metric_name\":\"M\"",
+        "{\"namespace\":\"N\",\"metric_name\":\"M\",\"timestamp\":null,\"value\":[1]",
+        "{\"namespace\":\"N\",\"metric_name\":\"M\",\"dimensions\":{\"a\":\"b\"",
+        "{\"namespace\":\"N\",\"metric_name\":\"M\",\"x\":\"",
+        "{\"namespace\":\"N\",\n\"metric_name\":\"M\"",
+    ] {
+        seeds.push(format!("{before}{tail}\n{before}{tail}").into_bytes());
+    }
+    seeds.extend([framed(&sample("MBit")), framed07(&sample("s"))]);
+    seeds
 }
 
 fn packed() -> Vec<Vec<u8>> {
