@@ -82,7 +82,8 @@ mod tests {
                     assert_eq!(cursor.digits(&mut value), digits, "{bytes:?}");
                     assert_eq!(cursor.at(), digits);
                     if digits < 20 {
-                        assert_eq!(value, text.parse().unwrap_or_default(), "{bytes:?}");
+                        let expected: u64 = text.parse().unwrap_or_default();
+                        assert_eq!(value, expected, "{bytes:?}");
                     }
                 }
             }
@@ -96,7 +97,7 @@ mod tests {
             near in -2..=2_i64, value in proptest::num::f64::NORMAL,
         ) {
             // Halves between two doubles, and their neighbours.
-            let half = ((1 << 53) | (mantissa >> 12) | 1).wrapping_mul(1000);
+            let half = ((1_u64 << 53) | (mantissa >> 12) | 1).wrapping_mul(1000);
             let half = half.wrapping_add_signed(near);
             for (mantissa, exponent) in [(mantissa >> shift, exponent), (half, -3), (half, -2)] {
                 if let Some(value) = scaled(mantissa, exponent) {

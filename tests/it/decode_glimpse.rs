@@ -161,11 +161,7 @@ fn an_otlp_data_point_is_known_by_its_run_and_its_quantiles() {
         (good.clone(), labels.clone(), 0),
         (times(), times(), 0),
         ([names(), times()].concat(), [names(), times()].concat(), 1),
-        (
-            [labels.clone(), names(), times()].concat(),
-            [labels.clone(), names(), times()].concat(),
-            0,
-        ),
+        ([labels.clone(), names(), times()].concat(), [labels, names(), times()].concat(), 0),
         (
             [label("Namespace", "N"), times()].concat(),
             [label("Namespace", "N"), times()].concat(),
