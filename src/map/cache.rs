@@ -107,8 +107,8 @@ impl Cache {
     #[inline]
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // The places take the lower half.
-        let index = (hash >> 32) as usize % self.shards.len();
-        lock(&self.shards[index])
+        let index = ((hash >> 32) * self.shards.len() as u64) >> 32;
+        lock(&self.shards[index as usize])
     }
 }
 

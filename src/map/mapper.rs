@@ -89,7 +89,9 @@ impl Mapper {
     pub(super) fn hash(&self, key: &[&[u8]]) -> u64 {
         let mut hasher = self.keys.build_hasher();
         for piece in key {
-            hasher.write(piece);
+            if !piece.is_empty() {
+                hasher.write(piece);
+            }
         }
         hasher.finish()
     }

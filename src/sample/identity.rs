@@ -143,17 +143,20 @@ impl Identity {
     #[must_use]
     #[inline]
     pub fn namespace(&self) -> &[u8] {
-        let from = HEAD + self.sets() * SET;
-        self.piece(from, from + self.number(8) as usize)
+        let head = self.head();
+        self.piece(head.namespace_at(), head.key_at())
     }
 
     /// Whether this is the identity of a key that stands in pieces.
     #[must_use]
     #[inline]
     pub fn is_known_by(&self, key: &[&[u8]]) -> bool {
-        let from = HEAD + self.sets() * SET + self.number(8) as usize;
-        let mut left = self.piece(from, from + self.number(12) as usize);
+        let head = self.head();
+        let mut left = self.piece(head.key_at(), head.series_at());
         for piece in key {
+            if piece.is_empty() {
+                continue;
+            }
             match left.split_at_checked(piece.len()) {
                 Some((same, rest)) if same == *piece => left = rest,
                 _ => return false,
@@ -169,9 +172,10 @@ impl Identity {
         if destination >= self.sets() {
             return None;
         }
-        let at = HEAD + destination * SET;
-        let lane = self.number(at + 8);
-        let (stem, slots) = (self.long(at), self.number(at + 12));
+        let set = self.0.get(HEAD + destination * SET..)?.first_chunk::<16>()?;
+        let [stem, slots_lane] = [&set[..8], &set[8..]]
+            .map(|long| long.first_chunk().map_or(0, |long| u64::from_le_bytes(*long)));
+        let (lane, slots) = (slots_lane as u32, (slots_lane >> 32) as u32);
         (lane != NO_LANE).then_some(Alike { stem, lane, slots })
     }
 
@@ -179,13 +183,12 @@ impl Identity {
     #[must_use]
     #[inline]
     pub fn series(&self, destination: usize, slot: usize) -> Option<Known<'_>> {
-        let (sets, slots) = (self.sets(), self.slots());
-        if destination >= sets || slot >= slots {
+        let head = self.head();
+        if destination >= head.sets || slot >= head.slots {
             return None;
         }
         let set = HEAD + destination * SET;
-        let all = HEAD + sets * SET + self.number(8) as usize + self.number(12) as usize;
-        let at = all + (destination * slots + slot) * SERIES;
+        let at = head.series_at() + (destination * head.slots + slot) * SERIES;
         let lane = self.number(at + 8);
         if lane == NO_LANE {
             return None;
@@ -204,14 +207,14 @@ impl Identity {
     #[must_use]
     #[inline]
     pub fn slots(&self) -> usize {
-        self.number(4) as usize
+        self.head().slots
     }
 
     /// Number of destinations.
     #[must_use]
     #[inline]
     pub fn sets(&self) -> usize {
-        self.number(0) as usize
+        self.head().sets
     }
 
     /// Memory of this value with all that it owns, as the allocator rounds it up: in sizes of which
@@ -236,6 +239,17 @@ impl Identity {
     }
 
     #[inline]
+    fn head(&self) -> Head {
+        let head = self.0.first_chunk::<HEAD>().unwrap_or(&[0; HEAD]);
+        let number = |at: usize| {
+            let bytes = head.get(at..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+        };
+        let [sets, slots, namespace_bytes, key_bytes] = [0, 4, 8, 12].map(number);
+        Head { sets, slots, namespace_bytes, key_bytes }
+    }
+
+    #[inline]
     fn piece(&self, from: usize, to: usize) -> &[u8] {
         self.0.get(from..to).unwrap_or_default()
     }
@@ -250,6 +264,30 @@ impl Identity {
     fn long(&self, at: usize) -> u64 {
         let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
         bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+struct Head {
+    sets: usize,
+    slots: usize,
+    namespace_bytes: usize,
+    key_bytes: usize,
+}
+
+impl Head {
+    #[inline]
+    fn namespace_at(&self) -> usize {
+        HEAD + self.sets * SET
+    }
+
+    #[inline]
+    fn key_at(&self) -> usize {
+        self.namespace_at() + self.namespace_bytes
+    }
+
+    #[inline]
+    fn series_at(&self) -> usize {
+        self.key_at() + self.key_bytes
     }
 }
 

@@ -10,6 +10,8 @@ use sluicegate::map::{
 
 use crate::map_kit::{Point, mapper, text};
 
+static NO_PIECES: [Vec<u8>; 4] = [const { Vec::new() }; 4];
+
 /// The pieces that name a data point in one of several spellings. Each says everything.
 fn spelled(point: &Point, spelling: usize) -> [Vec<u8>; 4] {
     let name = format!(
@@ -240,7 +242,7 @@ fn keys_are_not_mistaken_for_one_another() {
     for identity in splits {
         let mut mapping = mapper.begin(&[], 0);
         point.read(|reading| {
-            let glimpse = Glimpse { identity, ..glimpse(reading, &Default::default(), &[]) };
+            let glimpse = Glimpse { identity, ..glimpse(reading, &NO_PIECES, &[]) };
             assert!(!mapping.glimpse(&glimpse), "{identity:?}");
             mapping.glimpsed(reading);
             assert!(mapping.glimpse(&glimpse), "{identity:?}");
@@ -282,7 +284,7 @@ fn glimpses_beyond_all_limits_are_read() {
     let mut mapping = mapper.begin(&[], 0);
     point.read(|reading| {
         let identity = [long.as_slice(), b"", b"", b""];
-        let glimpse = Glimpse { identity, ..glimpse(reading, &Default::default(), &[]) };
+        let glimpse = Glimpse { identity, ..glimpse(reading, &NO_PIECES, &[]) };
         for _ in 0..2 {
             assert!(!mapping.glimpse(&glimpse));
             mapping.glimpsed(reading);
@@ -298,7 +300,7 @@ fn glimpses_beyond_all_limits_are_read() {
     let mut mapping = mapper.begin(&[], 0);
     long.read(|reading| {
         let identity = [b"short".as_slice(), b"", b"", b""];
-        let glimpse = Glimpse { identity, ..glimpse(reading, &Default::default(), &[]) };
+        let glimpse = Glimpse { identity, ..glimpse(reading, &NO_PIECES, &[]) };
         for _ in 0..2 {
             assert!(!mapping.glimpse(&glimpse));
             mapping.glimpsed(reading);
