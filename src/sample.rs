@@ -1,87 +1,10 @@
 //! What walks through the house: identities with their finished series, and batches of samples.
 
+mod identity;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A CloudWatch metric (account, region, namespace, name, dimensions, set of extended statistics)
-/// with the finished series that each destination gets of it. Made once, cached, shared.
-#[derive(Debug)]
-pub struct Identity {
-    /// CloudWatch namespace, for the age histogram.
-    pub namespace: Arc<str>,
-    /// One entry per destination, in the order of the configuration.
-    pub outlets: Box<[SeriesSet]>,
-    /// Memory of this value with all that it owns.
-    pub bytes: usize,
-    /// What is remembered of the limit of series.
-    pub admitted: Admitted,
-}
-
-/// Which series of an identity were admitted in a minute, by slot: they need not be looked up again
-/// in it. Slots beyond the 32nd are never remembered; CloudWatch's 25 statistics fit in.
-#[derive(Debug, Default)]
-pub struct Admitted(AtomicU64);
-
-impl Admitted {
-    /// The slots admitted in a minute (minutes since 1970), as bits.
-    #[must_use]
-    #[inline]
-    pub fn slots(&self, minute: u32) -> u32 {
-        // What counts stands behind a lock; this only spares the way there.
-        let word = self.0.load(Ordering::Relaxed);
-        if (word >> 32) as u32 == minute { word as u32 } else { 0 }
-    }
-
-    /// Remembers slots. What two threads write at once may be forgotten, but is never made up.
-    pub fn remember(&self, minute: u32, slots: u32) {
-        let slots = self.slots(minute) | slots;
-        self.0.store(u64::from(minute) << 32 | u64::from(slots), Ordering::Relaxed);
-    }
-
-    /// The bit of a slot; none if it is not remembered.
-    #[must_use]
-    #[inline]
-    pub fn bit(slot: usize) -> u32 {
-        u32::try_from(slot).ok().and_then(|slot| 1u32.checked_shl(slot)).unwrap_or(0)
-    }
-
-    /// Whether a slot is among those.
-    #[must_use]
-    #[inline]
-    pub fn holds(slots: u32, slot: usize) -> bool {
-        slots & Self::bit(slot) != 0
-    }
-}
-
-/// The series that one destination gets of an identity.
-#[derive(Debug, Default)]
-pub struct SeriesSet {
-    /// Encoded labels, shared by the series: pieces of it make up each one.
-    pub label_bytes: Box<[u8]>,
-    /// By slot (see [`slot`]): the series, or none if configuration or relabelling dropped it.
-    pub series: Box<[Option<Series>]>,
-}
-
-/// One finished series: labels sorted, relabelled and encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Series {
-    /// Hash of all labels, the name included: equal for equal series of a destination.
-    pub hash: u64,
-    /// The lane, a function of the labels without the name.
-    pub lane: u32,
-    /// Offsets into [`SeriesSet::label_bytes`]: three pieces, sent one after the other.
-    pub pieces: [(u32, u32); 3],
-}
-
-impl SeriesSet {
-    /// The encoded labels of a series: `Label` messages as field 1 of `TimeSeries`, in three pieces.
-    #[must_use]
-    pub fn labels(&self, series: &Series) -> [&[u8]; 3] {
-        series
-            .pieces
-            .map(|(from, to)| self.label_bytes.get(from as usize..to as usize).unwrap_or_default())
-    }
-}
+pub use identity::{Alike, Identity, Known, Series, SeriesSet};
 
 /// The place of a statistic among an identity's series and a row's values.
 pub mod slot {
@@ -105,7 +28,7 @@ pub mod slot {
 #[derive(Debug)]
 pub struct Row {
     /// Whose data point this is.
-    pub identity: Arc<Identity>,
+    pub identity: Identity,
     /// The samples' timestamp, milliseconds since 1970.
     pub timestamp_ms: i64,
     /// Where its values begin in [`Batch::values`].
@@ -174,15 +97,10 @@ impl Batch {
     #[inline]
     pub fn sample(&self, destination: usize, at: SampleRef) -> Sample<'_> {
         let row = &self.rows[at.row as usize];
-        let set = &row.identity.outlets[destination];
-        let series = set.series[at.slot as usize].as_ref().expect("a sample has a series");
+        let series = row.identity.series(destination, at.slot as usize);
+        let series = series.expect("a sample has a series");
         let value = self.values[row.values_at as usize + at.slot as usize];
-        Sample {
-            labels: set.labels(series),
-            hash: series.hash,
-            timestamp_ms: row.timestamp_ms,
-            value,
-        }
+        Sample { labels: series.labels, hash: series.hash, timestamp_ms: row.timestamp_ms, value }
     }
 }
 

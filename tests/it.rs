@@ -161,6 +161,10 @@ mod malformed_bodies;
 #[path = "it/malformed_wire.rs"]
 mod malformed_wire;
 
+/// Data points named by their raw bytes become what they become when they are read.
+#[path = "it/map_glimpse.rs"]
+mod map_glimpse;
+
 /// What the tests of the mapping share.
 #[path = "it/map_kit.rs"]
 mod map_kit;

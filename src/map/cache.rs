@@ -4,10 +4,10 @@
 //! does, since its memory would outlive its place in the books. Nothing slow happens under a lock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashTable;
-
+use super::places::{Entry, Places};
+use super::series_limit::Admitted;
 use crate::sample::Identity;
 
 /// Shards of a large cache. A small one has fewer, so that each has room for some identities.
@@ -23,7 +23,7 @@ pub struct CacheStats {
     pub bytes: u64,
     /// Memory that may be used.
     pub limit_bytes: u64,
-    /// Cached identities.
+    /// Cached identities. One that comes in several formats or spellings counts several times.
     pub identities: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Cache {
 /// What became of an identity that was to be cached.
 pub(super) struct Put {
     /// The one to use: the cached one if another mapping was faster.
-    pub(super) identity: Arc<Identity>,
+    pub(super) identity: Identity,
     /// How many had to leave.
     pub(super) evictions: u64,
 }
@@ -54,26 +54,35 @@ impl Cache {
         }
     }
 
+    /// The identity of a key, and what is remembered of the limit of series.
     #[inline]
-    pub(super) fn get(&self, hash: u64, key: &[u8]) -> Option<Arc<Identity>> {
+    pub(super) fn get(&self, hash: u64, key: &[&[u8]]) -> Option<(Identity, Admitted)> {
         self.shard(hash).get(hash, key)
     }
 
-    pub(super) fn put(&self, hash: u64, key: &[u8], identity: Arc<Identity>) -> Put {
-        let held = key.len() + identity.bytes;
+    /// Caches an identity under the key that it was made with.
+    pub(super) fn put(&self, hash: u64, key: &[&[u8]], identity: Identity) -> Put {
         let mut shard = self.shard(hash);
-        if let Some(identity) = shard.get(hash, key) {
+        if let Some((identity, _)) = shard.get(hash, key) {
             return Put { identity, evictions: 0 };
         }
         if self.is_closed.load(Ordering::Acquire) {
             return Put { identity, evictions: 0 };
         }
-        let (has_room, evictions) = shard.make_room(held, self.shard_limit);
+        let (has_room, evictions) = shard.make_room(identity.bytes(), self.shard_limit);
         if has_room {
-            shard.insert(hash, key, Arc::clone(&identity));
+            shard.insert(hash, identity.clone());
             debug_assert!(shard.bytes() <= self.shard_limit, "the cache is over its limit");
         }
         Put { identity, evictions }
+    }
+
+    /// Remembers which series of an identity were admitted, if it is still cached.
+    pub(super) fn remember(&self, hash: u64, identity: &Identity, admitted: Admitted) {
+        let mut shard = self.shard(hash);
+        if let Some(entry) = shard.places.find(hash, |found| found.is_same(identity)) {
+            entry.admitted = admitted;
+        }
     }
 
     /// Forgets everything, for good.
@@ -90,78 +99,46 @@ impl Cache {
         for shard in &self.shards {
             let shard = lock(shard);
             stats.bytes += shard.bytes() as u64;
-            stats.identities += shard.entries.len() as u64;
+            stats.identities += shard.places.len() as u64;
         }
         stats
     }
 
+    #[inline]
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        // The table takes the lowest and the highest bits.
-        let index = (hash >> 32) as usize % self.shards.len();
-        lock(&self.shards[index])
+        // The places take the lower half.
+        let index = ((hash >> 32) * self.shards.len() as u64) >> 32;
+        lock(&self.shards[index as usize])
     }
 }
 
 /// A panic under the lock leaves the shard usable: nothing in it is half done when code of others
 /// runs.
+#[inline]
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Entry {
-    hash: u64,
-    key: Box<[u8]>,
-    identity: Arc<Identity>,
-    /// Asked for since the hand last came by.
-    is_recent: bool,
-}
-
 #[derive(Default)]
 struct Shard {
-    /// Indexes of the entries.
-    table: HashTable<u32>,
-    entries: Vec<Entry>,
-    /// The clock's hand: the next entry to be looked at.
+    places: Places,
+    /// The clock's hand: the next place to be looked at.
     hand: usize,
-    /// Memory of keys and identities.
+    /// Memory of the identities.
     held: usize,
 }
 
 impl Shard {
     #[inline]
-    fn get(&mut self, hash: u64, key: &[u8]) -> Option<Arc<Identity>> {
-        let entries = &mut self.entries;
-        let at = *self.table.find(hash, |at| {
-            let entry = &entries[*at as usize];
-            entry.hash == hash && *entry.key == *key
-        })?;
-        let entry = &mut entries[at as usize];
-        entry.is_recent = true;
-        Some(Arc::clone(&entry.identity))
+    fn get(&mut self, hash: u64, key: &[&[u8]]) -> Option<(Identity, Admitted)> {
+        let entry = self.places.find(hash, |identity| identity.is_known_by(key))?;
+        entry.admitted.be_recent();
+        Some((entry.identity.clone(), entry.admitted))
     }
 
     /// All memory of the shard.
     fn bytes(&self) -> usize {
-        self.held + self.entries.capacity() * size_of::<Entry>() + self.table.allocation_size()
-    }
-
-    /// Entries that the next growth makes room for.
-    fn entries_growth(&self) -> usize {
-        if self.entries.len() < self.entries.capacity() {
-            0
-        } else {
-            (self.entries.len() / 8).max(8)
-        }
-    }
-
-    /// Memory that one more entry costs in tables.
-    fn growth_bytes(&self) -> usize {
-        let table = if self.table.len() < self.table.capacity() {
-            0
-        } else {
-            self.table.allocation_size() + 128
-        };
-        table + self.entries_growth() * size_of::<Entry>()
+        self.held + self.places.bytes()
     }
 
     /// Whether there is room for so many bytes, and how many identities left for that.
@@ -169,68 +146,59 @@ impl Shard {
         let mut evictions = 0;
         let mut probes = 0;
         loop {
-            let needed = bytes.saturating_add(self.growth_bytes());
+            let needed = bytes.saturating_add(self.places.growth_bytes());
             if self.bytes().saturating_add(needed) <= limit {
                 return (true, evictions);
             }
-            if probes == PROBES_MAX || self.entries.is_empty() || bytes > limit / 4 {
+            if probes == PROBES_MAX || self.places.len() == 0 || bytes > limit / 4 {
                 return (false, evictions);
             }
-            if self.hand >= self.entries.len() {
-                self.hand = 0;
-            }
-            let entry = &mut self.entries[self.hand];
-            if Arc::strong_count(&entry.identity) == 1 && !entry.is_recent {
-                // What moves to its place is the newest: its turn comes last.
-                self.evict(self.hand);
-                self.hand += 1;
+            let (at, entry) = match self.places.next_from(self.hand) {
+                Some(next) => next,
+                None => return (false, evictions),
+            };
+            if !entry.identity.is_shared() && !entry.admitted.take_recent() {
+                self.held -= entry.identity.bytes();
+                // Another may move to its place, and is the next to be looked at.
+                self.places.remove(at);
+                self.hand = at;
                 evictions += 1;
             } else {
-                entry.is_recent = false;
-                self.hand += 1;
+                entry.admitted.take_recent();
+                self.hand = at + 1;
                 probes += 1;
             }
         }
     }
 
-    fn insert(&mut self, hash: u64, key: &[u8], identity: Arc<Identity>) {
-        let Ok(at) = u32::try_from(self.entries.len()) else { return };
-        self.entries.reserve_exact(self.entries_growth());
-        self.held += key.len() + identity.bytes;
-        self.entries.push(Entry { hash, key: key.into(), identity, is_recent: false });
-        let entries = &self.entries;
-        self.table.insert_unique(hash, at, |at| entries[*at as usize].hash);
-    }
-
-    /// Takes an entry out; the last one moves to its place.
-    fn evict(&mut self, at: usize) {
-        let last = self.entries.len() - 1;
-        let last_hash = self.entries[last].hash;
-        let gone = self.entries.swap_remove(at);
-        self.held -= gone.key.len() + gone.identity.bytes;
-        if let Ok(found) = self.table.find_entry(gone.hash, |index| *index as usize == at) {
-            found.remove();
-        }
-        if at != last
-            && let Some(index) = self.table.find_mut(last_hash, |index| *index as usize == last)
-        {
-            *index = at as u32;
-        }
+    fn insert(&mut self, hash: u64, identity: Identity) {
+        self.held += identity.bytes();
+        self.places.insert(Entry { identity, hash, admitted: Admitted::default() });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::SeriesSet;
 
-    fn identity(bytes: usize) -> Arc<Identity> {
-        let (namespace, admitted) = ("n".into(), crate::sample::Admitted::default());
-        Arc::new(Identity { namespace, outlets: Box::default(), bytes, admitted })
+    /// An identity of a number, of somewhat more than so many bytes.
+    fn identity(number: u64, bytes: usize) -> Identity {
+        let set = SeriesSet { first: &vec![0; bytes], series: Vec::new(), last: &[] };
+        Identity::new(&[&number.to_le_bytes()], "n", &[set])
     }
 
     fn put(cache: &Cache, number: u64) -> u64 {
         // Few distinct hashes: keys must be told apart by their bytes.
-        cache.put(number % 7, &number.to_le_bytes(), identity(1000)).evictions
+        put_bytes(cache, number % 7, number, 900).evictions
+    }
+
+    fn put_bytes(cache: &Cache, hash: u64, number: u64, bytes: usize) -> Put {
+        cache.put(hash, &[&number.to_le_bytes()], identity(number, bytes))
+    }
+
+    fn get(cache: &Cache, number: u64) -> Option<Identity> {
+        cache.get(number % 7, &[&number.to_le_bytes()]).map(|(identity, _)| identity)
     }
 
     #[test]
@@ -245,7 +213,7 @@ mod tests {
         let stats = cache.stats();
         assert!((80..=100).contains(&stats.identities), "{stats:?}");
         assert!(evictions > 1000, "{evictions}");
-        let found = (0..10_000u64).filter(|n| cache.get(n % 7, &n.to_le_bytes()).is_some());
+        let found = (0..10_000u64).filter(|n| get(&cache, *n).is_some());
         assert_eq!(found.count() as u64, stats.identities);
     }
 
@@ -255,16 +223,16 @@ mod tests {
         for number in 0..80 {
             put(&cache, number);
         }
-        let held: Vec<_> = (0..10u64).filter_map(|n| cache.get(n % 7, &n.to_le_bytes())).collect();
+        let held: Vec<_> = (0..10u64).filter_map(|n| get(&cache, n)).collect();
         assert_eq!(held.len(), 10);
         for number in 100..5_000u64 {
             put(&cache, number);
-            cache.get(42 % 7, &42u64.to_le_bytes());
+            get(&cache, 42);
         }
         for number in (0..10).chain([42]) {
-            assert!(cache.get(number % 7, &u64::to_le_bytes(number)).is_some(), "{number}");
+            assert!(get(&cache, number).is_some(), "{number}");
         }
-        let gone = (43..80u64).filter(|n| cache.get(n % 7, &n.to_le_bytes()).is_none());
+        let gone = (43..80u64).filter(|n| get(&cache, *n).is_none());
         assert!(gone.count() > 30);
     }
 
@@ -275,10 +243,10 @@ mod tests {
             put(&cache, number);
         }
         let before = cache.stats();
-        let put = cache.put(1, b"large", identity(90_000));
+        let put = put_bytes(&cache, 1, 99, 90_000);
         assert_eq!((put.evictions, cache.stats()), (0, before));
         let tiny = Cache::new(0);
-        assert_eq!(tiny.put(1, b"a", identity(10)).evictions, 0);
+        assert_eq!(put_bytes(&tiny, 1, 1, 10).evictions, 0);
         assert_eq!(tiny.stats(), CacheStats { bytes: 0, limit_bytes: 0, identities: 0 });
     }
 
@@ -286,7 +254,7 @@ mod tests {
     fn where_everything_is_in_use_the_newcomer_is_not_cached() {
         let cache = Cache::new(20_000);
         let held: Vec<_> = (0..100u64)
-            .map(|n| cache.put(n, &n.to_le_bytes(), identity(1000)))
+            .map(|n| put_bytes(&cache, n, n, 900))
             .inspect(|put| assert_eq!(put.evictions, 0))
             .map(|put| put.identity)
             .collect();
@@ -298,8 +266,8 @@ mod tests {
     #[test]
     fn the_first_of_two_is_kept() {
         let cache = Cache::new(100_000);
-        let first = cache.put(1, b"a", identity(10)).identity;
-        let second = cache.put(1, b"a", identity(10)).identity;
-        assert!(Arc::ptr_eq(&first, &second));
+        let first = put_bytes(&cache, 1, 1, 10).identity;
+        let second = put_bytes(&cache, 1, 1, 10).identity;
+        assert!(first.is_same(&second));
     }
 }

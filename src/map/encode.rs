@@ -13,6 +13,7 @@ pub(super) struct Draft {
     /// Where each label ends.
     ends: Vec<usize>,
     hash: u64,
+    stem: u64,
     lane: u32,
 }
 
@@ -31,12 +32,14 @@ impl Draft {
         let mut bytes = Vec::new();
         let mut ends = Vec::with_capacity(labels.len());
         let mut name_at = 0..0;
+        let mut metric = "";
         for (name, value) in labels {
             let from = bytes.len();
             label(&mut bytes, name, value);
             ends.push(bytes.len());
             if name == "__name__" {
                 name_at = from..bytes.len();
+                metric = value;
             }
         }
         let mut lane = hashes.lane.build_hasher();
@@ -45,7 +48,11 @@ impl Draft {
         let lane = (lane.finish() % u64::from(lanes.max(1))) as u32;
         let mut series = hashes.series.build_hasher();
         series.write(&bytes);
-        Self { hash: series.finish(), lane, bytes, ends }
+        let mut stem = hashes.series.build_hasher();
+        stem.write(&bytes[..name_at.start]);
+        stem.write(without_statistic(metric).as_bytes());
+        stem.write(&bytes[name_at.end..]);
+        Self { hash: series.finish(), stem: stem.finish(), lane, bytes, ends }
     }
 
     fn label(&self, index: usize) -> &[u8] {
@@ -55,6 +62,18 @@ impl Draft {
     fn label_start(&self, index: usize) -> usize {
         if index == 0 { 0 } else { self.ends[index - 1] }
     }
+}
+
+/// A metric's name without what most likely names the statistic, such as `_sum`, `_sample_count`,
+/// `_p99` or `_p99_9`. A wrong guess costs only time: two series whose names are equal have one stem.
+fn without_statistic(name: &str) -> &str {
+    if let Some(stem) = name.strip_suffix("_sample_count") {
+        return stem;
+    }
+    let last = |name: &'_ str| name.rfind('_').unwrap_or(name.len());
+    let is_fraction = |piece: &str| piece.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    let (stem, piece) = name.split_at(last(name));
+    if is_fraction(piece) { &stem[..last(stem)] } else { stem }
 }
 
 fn label(bytes: &mut Vec<u8>, name: &str, value: &str) {
@@ -82,7 +101,7 @@ fn varint_len(number: usize) -> usize {
 
 /// Packs the series of one identity: first labels that all have, each one's own, last labels that
 /// all have. The differences (the name, a quantile) stand close together in sorted labels.
-pub(super) fn pack(drafts: &[Option<Draft>]) -> SeriesSet {
+pub(super) fn pack(drafts: &[Option<Draft>]) -> SeriesSet<'_> {
     let Some(model) = drafts.iter().flatten().next() else { return SeriesSet::default() };
     let all = || drafts.iter().flatten();
     let fewest = all().map(|draft| draft.ends.len()).min().unwrap_or(0);
@@ -98,32 +117,19 @@ pub(super) fn pack(drafts: &[Option<Draft>]) -> SeriesSet {
         .count();
     let head_end = |draft: &Draft| draft.label_start(head);
     let tail_start = |draft: &Draft| draft.label_start(draft.ends.len() - tail);
-
-    let mut label_bytes = model.bytes[..head_end(model)].to_vec();
-    let head_piece = (0, label_bytes.len());
-    let own_pieces: Vec<Option<(usize, usize)>> = drafts
-        .iter()
-        .map(|draft| {
-            let draft = draft.as_ref()?;
-            let from = label_bytes.len();
-            label_bytes.extend_from_slice(&draft.bytes[head_end(draft)..tail_start(draft)]);
-            Some((from, label_bytes.len()))
-        })
-        .collect();
-    let tail_from = label_bytes.len();
-    label_bytes.extend_from_slice(&model.bytes[tail_start(model)..]);
-    let tail_piece = (tail_from, label_bytes.len());
-
-    let series = drafts
-        .iter()
-        .zip(own_pieces)
-        .map(|(draft, own)| {
-            let (draft, own) = draft.as_ref().zip(own)?;
-            let pieces = [head_piece, own, tail_piece].map(|(from, to)| (from as u32, to as u32));
-            Some(Series { hash: draft.hash, lane: draft.lane, pieces })
-        })
-        .collect();
-    SeriesSet { label_bytes: label_bytes.into_boxed_slice(), series }
+    SeriesSet {
+        first: &model.bytes[..head_end(model)],
+        series: drafts
+            .iter()
+            .map(|draft| {
+                let draft = draft.as_ref()?;
+                let Draft { hash, stem, lane, .. } = *draft;
+                let own = &draft.bytes[head_end(draft)..tail_start(draft)];
+                Some(Series { hash, stem, lane, own })
+            })
+            .collect(),
+        last: &model.bytes[tail_start(model)..],
+    }
 }
 
 #[cfg(test)]
@@ -147,7 +153,8 @@ mod tests {
                 let series = set.series.get(slot).copied().flatten();
                 prop_assert_eq!(series.is_some(), draft.is_some());
                 if let (Some(series), Some(draft)) = (series, draft) {
-                    prop_assert_eq!(set.labels(&series).concat(), draft.bytes.clone());
+                    let whole = [set.first, series.own, set.last].concat();
+                    prop_assert_eq!(&whole, &draft.bytes);
                     prop_assert!(series.lane < 3);
                 }
             }

@@ -11,9 +11,13 @@ pub mod relabel;
 
 // A request's readings in, a batch out.
 mod mapper;
+mod mapping;
+mod gathered;
+mod fresh;
 // What a reading is looked up by, and the memory of what is known.
 mod key;
 mod cache;
+mod places;
 // The making of an identity: statistics, names, labels, bytes.
 mod statistics;
 mod naming;
@@ -31,5 +35,6 @@ pub use config::{
     Config, LimitKind, Naming, Outlet, Plan, SeriesLimit, Statistics, StatisticsRule, Timestamp,
 };
 pub use labels::Conflict;
-pub use mapper::{Mapped, Mapper, Mapping, Slice};
+pub use mapper::Mapper;
+pub use mapping::{Mapped, Mapping, Slice};
 pub use series_limit::Limited;

@@ -8,7 +8,7 @@ use super::labels::{self, Conflict, Conflicts, Label, NAME};
 use super::naming::{Named, Statistic, Stem};
 use super::{relabel, statistics};
 use crate::decode::Reading;
-use crate::sample::{Admitted, Family, Identity, SeriesSet, slot};
+use crate::sample::{Family, Identity, SeriesSet, slot};
 
 /// The longest identity of which series are made, as its key has it. CloudWatch's own limits
 /// (API `PutMetricData`: 30 dimensions, names of 255 and values of 1024 characters) end far below;
@@ -28,10 +28,11 @@ pub(super) fn is_too_long(key_bytes: usize, reading: &Reading<'_>) -> bool {
     key_bytes > KEY_BYTES_MAX || reading.dimensions.len() > DIMENSIONS_MAX
 }
 
-/// Makes a reading's identity. `extra` are the request's own labels.
+/// Makes a reading's identity, to be known by a key. `extra` are the request's own labels.
 pub(super) fn identity(
     plan: &Plan,
     hashes: &Hashes,
+    key: &[u8],
     reading: &Reading<'_>,
     extra: &[Label],
     conflicts: &mut Conflicts,
@@ -63,15 +64,15 @@ pub(super) fn identity(
             }));
         }
     }
-    let outlets = drafts.iter().map(|drafts| pack(drafts)).collect();
-    Made { identity: weighed(reading.namespace, outlets), families }
+    let sets: Vec<_> = drafts.iter().map(|drafts| pack(drafts)).collect();
+    Made { identity: Identity::new(&[key], reading.namespace, &sets), families }
 }
 
 /// An identity without series.
 pub(super) fn nothing(plan: &Plan, reading: &Reading<'_>, conflicts: &mut Conflicts) -> Made {
     conflicts.count(Conflict::TooLong);
-    let outlets = plan.outlets.iter().map(|_| SeriesSet::default()).collect();
-    Made { identity: weighed(reading.namespace, outlets), families: Vec::new() }
+    let sets = vec![SeriesSet::default(); plan.outlets.len()];
+    Made { identity: Identity::new(&[], reading.namespace, &sets), families: Vec::new() }
 }
 
 /// By slot: the statistic, or none if the configuration does not want it.
@@ -140,18 +141,4 @@ fn relabelled(plan: &Plan, named: Named, shared: &[Label]) -> Option<Vec<Label>>
         }
     }
     Some(labels)
-}
-
-/// Counts all memory that an identity owns.
-fn weighed(namespace: &str, outlets: Box<[SeriesSet]>) -> Identity {
-    /// The two counters of an `Arc`.
-    const COUNTERS: usize = 2 * size_of::<usize>();
-    let sets: usize = outlets
-        .iter()
-        .map(|set| size_of_val(set) + set.label_bytes.len() + size_of_val(&*set.series))
-        .sum();
-    let bytes = COUNTERS + size_of::<Identity>() + COUNTERS + namespace.len() + sets;
-    // Allocators round up to size classes, an eighth apart.
-    let bytes = bytes + bytes / 8;
-    Identity { namespace: namespace.into(), outlets, bytes, admitted: Admitted::default() }
 }

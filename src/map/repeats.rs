@@ -7,10 +7,13 @@ use crate::sample::SampleRef;
 
 const NONE: u32 = u32::MAX;
 
-/// Memory that settling a lane of so many samples takes for a moment, at most.
-pub(super) fn scratch_bytes(samples: usize) -> usize {
+/// Memory that settling a lane of so many samples and stems takes for a moment, at most: with the
+/// hashes of the samples.
+pub(super) fn scratch_bytes(samples: usize, stems: usize) -> usize {
     let table = samples.saturating_mul(2).next_power_of_two() * size_of::<u32>();
-    table + samples * (size_of::<Group>() + size_of::<u32>() + size_of::<SampleRef>())
+    let each = size_of::<Group>() + size_of::<u32>() + size_of::<SampleRef>() + size_of::<u64>();
+    let stems = stems.saturating_mul(2).next_power_of_two() * size_of::<u64>();
+    table + samples * each + stems
 }
 
 /// The samples of one series, by their places in the lane.
@@ -28,9 +31,34 @@ pub(super) struct Repeats {
     groups: Vec<Group>,
     /// By place in the lane: the next one of the same series.
     next: Vec<u32>,
+    /// Stems, open addressing by themselves; 0 where there is none.
+    stems: Vec<u64>,
 }
 
 impl Repeats {
+    /// Whether all stems differ. Equal series have equal stems, so that rows of different stems
+    /// have no series in common.
+    pub(super) fn differ(&mut self, stems: &[u64]) -> bool {
+        let slots = (stems.len() * 2).next_power_of_two();
+        let mask = slots - 1;
+        self.stems.clear();
+        self.stems.resize(slots, 0);
+        stems.iter().all(|stem| {
+            let stem = (*stem).max(1);
+            let mut slot = stem as usize & mask;
+            loop {
+                match self.stems.get_mut(slot) {
+                    Some(free) if *free == 0 => {
+                        *free = stem;
+                        return true;
+                    }
+                    Some(taken) if *taken == stem => return false,
+                    _ => slot = (slot + 1) & mask,
+                }
+            }
+        })
+    }
+
     /// Brings samples of one series together where the first of them stands, sorted by time, the
     /// last in the request for each timestamp. Returns how many were superseded.
     ///
@@ -116,6 +144,13 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn stems_that_differ(stems in prop::collection::vec(0u64..60, 0..20)) {
+            let distinct: std::collections::BTreeSet<_> =
+                stems.iter().map(|stem| (*stem).max(1)).collect();
+            prop_assert_eq!(Repeats::default().differ(&stems), distinct.len() == stems.len());
+        }
+
         /// Against a plain model; series and timestamps from few, hashes that collide.
         #[test]
         fn lanes_end_as_the_model_says(points in prop::collection::vec((0u32..6, 0i64..4), 0..40)) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::{LimitKind, SeriesLimit};
 use super::known_table::{KnownTable, Namespace};
-use crate::sample::{ABSENT, Admitted, Identity};
+use crate::sample::{ABSENT, Identity};
 
 /// What the limit kept out of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,14 +23,60 @@ pub struct Limited {
 }
 
 impl Limited {
-    fn count(&mut self, kind: LimitKind, namespace: &Arc<str>) {
+    fn count(&mut self, kind: LimitKind, namespace: &str) {
         let index = kind as usize;
         if let (Some(samples), Some(first)) =
             (self.samples.get_mut(index), self.namespaces.get_mut(index))
         {
             *samples += 1;
-            first.get_or_insert_with(|| Arc::clone(namespace));
+            first.get_or_insert_with(|| namespace.into());
         }
+    }
+}
+
+/// Which series of an identity were admitted in a minute, by slot: they need not be looked up again
+/// in it. Slots beyond the 31st are never remembered; CloudWatch's 25 statistics fit in. What two
+/// threads remember at once may be forgotten, but is never made up.
+///
+/// The bit that is left says whether a cached identity was asked for lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Admitted {
+    /// Since 1970.
+    minute: u32,
+    marks: u32,
+}
+
+impl Admitted {
+    const RECENT: u32 = 1 << 31;
+
+    /// The slots admitted in a minute, as bits.
+    #[inline]
+    fn slots(self, minute: u32) -> u32 {
+        if self.minute == minute { self.marks & !Self::RECENT } else { 0 }
+    }
+
+    /// This with the slots of a minute in the place of others.
+    fn with(self, minute: u32, slots: u32) -> Self {
+        Self { minute, marks: self.marks & Self::RECENT | slots & !Self::RECENT }
+    }
+
+    #[inline]
+    pub(super) fn be_recent(&mut self) {
+        self.marks |= Self::RECENT;
+    }
+
+    /// Whether it was recent; it is not any more.
+    pub(super) fn take_recent(&mut self) -> bool {
+        let was_recent = self.marks & Self::RECENT != 0;
+        self.marks &= !Self::RECENT;
+        was_recent
+    }
+
+    /// The bit of a slot; none if it is not remembered.
+    #[inline]
+    fn bit(slot: usize) -> u32 {
+        let bit = u32::try_from(slot).ok().and_then(|slot| 1u32.checked_shl(slot)).unwrap_or(0);
+        bit & !Self::RECENT
     }
 }
 
@@ -92,56 +138,61 @@ impl KnownSeries {
         self.lock().fullest_namespaces(most)
     }
 
-    /// Takes the values of series that are beyond the limit out of a row, and counts them.
+    /// Takes the values of series that are beyond the limit out of a row, and counts them. Returns
+    /// what is to be remembered, if that is news.
     #[inline]
     pub(super) fn strike(
         &self,
         identity: &Identity,
+        admitted: Admitted,
         values: &mut [f64],
         minute: u32,
         limited: &mut Limited,
-    ) {
-        let admitted = identity.admitted.slots(minute);
+    ) -> Option<Admitted> {
+        let slots = admitted.slots(minute);
         let is_open = |(slot, value): (usize, &f64)| {
-            value.to_bits() != ABSENT && !Admitted::holds(admitted, slot)
+            value.to_bits() != ABSENT && slots & Admitted::bit(slot) == 0
         };
-        if values.iter().enumerate().any(is_open) {
-            self.look_up(identity, values, minute, admitted, limited);
+        if !values.iter().enumerate().any(is_open) {
+            return None;
         }
+        let looked_up = self.look_up(identity, values, minute, slots, limited);
+        (looked_up != slots).then(|| admitted.with(minute, looked_up))
     }
 
+    /// The slots that are admitted after this.
     fn look_up(
         &self,
         identity: &Identity,
         values: &mut [f64],
         minute: u32,
-        mut admitted: u32,
+        mut slots: u32,
         limited: &mut Limited,
-    ) {
-        let name = &*identity.namespace;
+    ) -> u32 {
+        let name = String::from_utf8_lossy(identity.namespace());
+        let name = name.as_ref();
         let namespace = Namespace { hash: self.namespace_hashes.hash_one(name), name };
         let mut known = self.lock();
         if known.generation() != self.generation {
-            return;
+            return slots;
         }
         for (slot, value) in values.iter_mut().enumerate() {
-            if value.to_bits() == ABSENT || Admitted::holds(admitted, slot) {
+            if value.to_bits() == ABSENT || slots & Admitted::bit(slot) != 0 {
                 continue;
             }
             // Destinations may relabel differently: the first that keeps the series stands for all.
-            let series = identity.outlets.iter().find_map(|set| set.series.get(slot)?.as_ref());
+            let series = (0..identity.sets()).find_map(|set| identity.series(set, slot));
             let outcome =
                 series.map_or(Ok(()), |series| known.admit(series.hash, namespace, minute));
             match outcome {
-                Ok(()) => admitted |= Admitted::bit(slot),
+                Ok(()) => slots |= Admitted::bit(slot),
                 Err(kind) => {
                     *value = f64::from_bits(ABSENT);
-                    limited.count(kind, &identity.namespace);
+                    limited.count(kind, name);
                 }
             }
         }
-        drop(known);
-        identity.admitted.remember(minute, admitted);
+        slots
     }
 
     /// A panic under the lock leaves the table usable, if one series short.

@@ -14,7 +14,7 @@ use super::reply::{echoed, now_ms};
 use super::skips::Skips;
 use super::unpack::{self, Packed};
 use crate::decode::envelope::{self, Data};
-use crate::decode::{self, Reading, Reason, Visit};
+use crate::decode::{self, Glimpse, Reading, Reason, Visit};
 use crate::map::{Mapper, Mapping, Slice};
 use crate::queue::{Key, Ledger, Permit, REQUEST_CHARGE_MIN};
 use crate::sample::Batch;
@@ -369,6 +369,26 @@ impl Visit for Visitor<'_> {
             return;
         }
         self.mapping.reading(reading);
+        self.look();
+    }
+
+    fn glimpse(&mut self, glimpse: &Glimpse<'_>) -> bool {
+        // What is of no interest any more is done with.
+        if self.is_over() {
+            return true;
+        }
+        let is_known = self.mapping.glimpse(glimpse);
+        if is_known {
+            self.look();
+        }
+        is_known
+    }
+
+    fn glimpsed(&mut self, reading: &Reading<'_>) {
+        if self.is_over() {
+            return;
+        }
+        self.mapping.glimpsed(reading);
         self.look();
     }
 

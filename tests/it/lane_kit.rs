@@ -14,7 +14,7 @@ use sluicegate::meters::Meters;
 use sluicegate::queue::{
     Acked, Budget, Full, Lanes, LanesBuilder, Limits, REQUEST_CHARGE_MIN, Request,
 };
-use sluicegate::sample::{Admitted, Batch, Identity, Row, SampleRef, Series, SeriesSet};
+use sluicegate::sample::{Batch, Identity, Row, SampleRef, Series, SeriesSet};
 use sluicegate::tasks::Tasks;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -235,7 +235,7 @@ fn batch(samples: &[(u32, i64, f64)], lane_counts: &[u32]) -> Batch {
     for (series, timestamp_ms, value) in samples {
         let row = u32::try_from(batch.rows.len()).unwrap();
         batch.rows.push(Row {
-            identity: Arc::new(identity(*series, lane_counts)),
+            identity: identity(*series, lane_counts),
             timestamp_ms: *timestamp_ms,
             values_at: row,
         });
@@ -254,20 +254,15 @@ fn identity(series: u32, lane_counts: &[u32]) -> Identity {
         field(0x0a, &[field(0x0a, name.as_bytes()), field(0x12, value.as_bytes())].concat())
     };
     let (name, tail) = (label("__name__", "m"), label("i", &series.to_string()));
-    let (cut, end) = (name.len() as u32, (name.len() + tail.len()) as u32);
-    let outlets = lane_counts.iter().map(|lanes| SeriesSet {
-        label_bytes: [name.clone(), tail.clone()].concat().into(),
+    let sets = lane_counts.iter().map(|lanes| SeriesSet {
+        first: &[],
         series: vec![Some(Series {
             hash: u64::from(series),
+            stem: u64::from(series),
             lane: series % lanes,
-            pieces: [(0, 0), (0, cut), (cut, end)],
-        })]
-        .into(),
+            own: &name,
+        })],
+        last: &tail,
     });
-    Identity {
-        namespace: "AWS/Test".into(),
-        outlets: outlets.collect(),
-        bytes: 0,
-        admitted: Admitted::default(),
-    }
+    Identity::new(&[], "AWS/Test", &sets.collect::<Vec<_>>())
 }

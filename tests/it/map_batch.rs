@@ -182,9 +182,10 @@ fn the_memory_of_a_mapping_grows_with_what_it_holds() {
     let bytes = mapping.bytes();
     let mapped = mapping.finish();
     assert_eq!(mapped.cache_misses, 10_000);
-    // Identities, then per sample and destination a reference and a hash, then values and rows.
-    let identities: usize = mapped.batch.rows.iter().map(|row| row.identity.bytes).sum();
-    let least = identities + 100_000 * 16 + 50_000 * 8 + 10_000 * 24;
+    // Identities, then per sample and destination a reference, per row and destination a stem, then
+    // values and rows.
+    let identities: usize = mapped.batch.rows.iter().map(|row| row.identity.bytes()).sum();
+    let least = identities + 100_000 * 8 + 20_000 * 8 + 50_000 * 8 + 10_000 * 32;
     assert!(bytes as usize > least && (bytes as usize) < least * 2, "{bytes} {least}");
 }
 

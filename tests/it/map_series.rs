@@ -335,11 +335,11 @@ proptest! {
             mapped.samples[0] + mapped.superseded[0],
             5 + point.extended.len() as u64
         );
-        let set = &mapped.batch.rows[0].identity.outlets[0];
+        let identity = &mapped.batch.rows[0].identity;
         let metric_name = regex::Regex::new("^[a-zA-Z_:][a-zA-Z0-9_:]*$").unwrap();
         let label_name = regex::Regex::new("^[a-zA-Z_][a-zA-Z0-9_]*$").unwrap();
-        for series in set.series.iter().flatten() {
-            let labels = labels(set.labels(series));
+        for series in (0..identity.slots()).filter_map(|slot| identity.series(0, slot)) {
+            let labels = labels(series.labels);
             prop_assert!(labels.is_sorted_by(|a, b| a.0 < b.0), "{labels:?}");
             for (name, value) in &labels {
                 prop_assert!(!value.is_empty());

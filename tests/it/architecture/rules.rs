@@ -18,7 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("config", &["receive", "map", "deliver"]),
     ("receive", &["decode", "map", "queue"]),
-    ("map", &["decode::reading", "decode::Reading", "decode::Format"]),
+    ("map", &["decode::reading", "decode::Reading", "decode::Format", "decode::Glimpse"]),
     // A destination of the configuration carries its relabelling; the map room applies it.
     ("deliver", &["queue", "map::relabel::Rule"]),
     ("queue", &[]),

@@ -1,0 +1,385 @@
+//! A CloudWatch metric with the finished series that each destination gets of it: one run of bytes.
+//!
+//! Taking a known data point reads its beginning, sending one the rest; nothing points anywhere else,
+//! so a metric that has not been touched for a minute costs few cache misses. Numbers are little-endian.
+//!
+//! ```text
+//! head       number of destinations, slots of each, length of the namespace, length of the key
+//! sets       one per destination: what its samples have in common (see `SET`)
+//! namespace
+//! key        what the identity is looked up by
+//! series     destination by destination, slot by slot: hash, lane, end of the own labels
+//! labels     destination by destination: what all its series begin with, each one's own, what all end with
+//! ```
+
+use std::sync::Arc;
+
+/// Bytes of the head: four numbers of 32 bits.
+const HEAD: usize = 16;
+/// Bytes of a set: the stem (64 bits), the lane, the slots that have a series (as bits), and where
+/// its first labels begin and end, and the last ones.
+const SET: usize = 32;
+/// Bytes of a series: hash (64 bits), lane, end of its own labels.
+const SERIES: usize = 16;
+/// In the place of a lane: there is none, or more than one.
+const NO_LANE: u32 = u32::MAX;
+/// Slots that a set's bits can name. CloudWatch's 25 statistics fit in.
+const BITS: usize = u32::BITS as usize;
+/// The two counters in front of what an `Arc` holds.
+const COUNTERS: usize = 2 * size_of::<usize>();
+
+/// A CloudWatch metric (account, region, namespace, name, dimensions, set of extended statistics)
+/// with the finished series that each destination gets of it. Made once, cached, shared: a clone
+/// costs a count.
+#[derive(Clone)]
+pub struct Identity(Arc<[u8]>);
+
+/// The series that one destination gets of an identity, for the making of one.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesSet<'a> {
+    /// Encoded labels that all series begin with.
+    pub first: &'a [u8],
+    /// By slot (see [`super::slot`]): the series, or none if configuration or relabelling dropped it.
+    pub series: Vec<Option<Series<'a>>>,
+    /// Encoded labels that all series end with.
+    pub last: &'a [u8],
+}
+
+/// One finished series: labels sorted, relabelled and encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series<'a> {
+    /// Hash of all labels, the name included: equal for equal series of a destination.
+    pub hash: u64,
+    /// Some function of the labels, the same for all series: equal series have equal stems. Worth
+    /// most where an identity's series have one and other identities' have others.
+    pub stem: u64,
+    /// The lane, a function of the labels without the name; below `u32::MAX`.
+    pub lane: u32,
+    /// Encoded labels between those that all series have.
+    pub own: &'a [u8],
+}
+
+/// A series as it stands in an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// Hash of all labels, the name included.
+    pub hash: u64,
+    /// The lane.
+    pub lane: u32,
+    /// The encoded labels, `Label` messages as field 1 of `TimeSeries`, in three pieces.
+    pub labels: [&'a [u8]; 3],
+}
+
+/// What the series of one destination have in common: one lane and one stem, and few slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alike {
+    /// The stem of all of them.
+    pub stem: u64,
+    /// The lane of all of them.
+    pub lane: u32,
+    /// The slots that have a series, as bits.
+    pub slots: u32,
+}
+
+impl Identity {
+    /// Puts an identity together. The key's pieces are what [`Self::is_known_by`] compares.
+    #[must_use]
+    pub fn new(key: &[&[u8]], namespace: &str, sets: &[SeriesSet<'_>]) -> Self {
+        let slots = sets.iter().map(|set| set.series.len()).max().unwrap_or(0);
+        let key_bytes: usize = key.iter().map(|piece| piece.len()).sum();
+        let labels = |set: &SeriesSet<'_>| {
+            let own: usize = set.series.iter().flatten().map(|series| series.own.len()).sum();
+            set.first.len() + own + set.last.len()
+        };
+        let mut at = HEAD + sets.len() * (SET + slots * SERIES) + namespace.len() + key_bytes;
+        let mut bytes = Vec::with_capacity(at + sets.iter().map(labels).sum::<usize>());
+        let number = |bytes: &mut Vec<u8>, number: usize| {
+            // What is longer than 4 GiB has been refused long before.
+            bytes.extend_from_slice(&(number as u32).to_le_bytes());
+        };
+        for head in [sets.len(), slots, namespace.len(), key_bytes] {
+            number(&mut bytes, head);
+        }
+        let mut starts = Vec::with_capacity(sets.len());
+        for set in sets {
+            let alike = alike(&set.series);
+            bytes.extend_from_slice(&alike.stem.to_le_bytes());
+            bytes.extend_from_slice(&alike.lane.to_le_bytes());
+            bytes.extend_from_slice(&alike.slots.to_le_bytes());
+            let first_end = at + set.first.len();
+            let end = at + labels(set);
+            for place in [at, first_end, end - set.last.len(), end] {
+                number(&mut bytes, place);
+            }
+            starts.push(first_end);
+            at = end;
+        }
+        bytes.extend_from_slice(namespace.as_bytes());
+        for piece in key {
+            bytes.extend_from_slice(piece);
+        }
+        for (set, start) in sets.iter().zip(starts) {
+            let mut end = start;
+            for slot in 0..slots {
+                let series = set.series.get(slot).copied().flatten();
+                end += series.map_or(0, |series| series.own.len());
+                bytes.extend_from_slice(&series.map_or(0, |series| series.hash).to_le_bytes());
+                let lane = series.map_or(NO_LANE, |series| series.lane);
+                bytes.extend_from_slice(&lane.to_le_bytes());
+                number(&mut bytes, end);
+            }
+        }
+        for set in sets {
+            bytes.extend_from_slice(set.first);
+            for series in set.series.iter().flatten() {
+                bytes.extend_from_slice(series.own);
+            }
+            bytes.extend_from_slice(set.last);
+        }
+        Self(bytes.into())
+    }
+
+    /// CloudWatch namespace, for the age histogram.
+    #[must_use]
+    #[inline]
+    pub fn namespace(&self) -> &[u8] {
+        let head = self.head();
+        self.piece(head.namespace_at(), head.key_at())
+    }
+
+    /// Whether this is the identity of a key that stands in pieces.
+    #[must_use]
+    #[inline]
+    pub fn is_known_by(&self, key: &[&[u8]]) -> bool {
+        let head = self.head();
+        let mut left = self.piece(head.key_at(), head.series_at());
+        for piece in key {
+            if piece.is_empty() {
+                continue;
+            }
+            match left.split_at_checked(piece.len()) {
+                Some((same, rest)) if same == *piece => left = rest,
+                _ => return false,
+            }
+        }
+        left.is_empty()
+    }
+
+    /// What a destination's series have in common; none if that is too little.
+    #[must_use]
+    #[inline]
+    pub fn alike(&self, destination: usize) -> Option<Alike> {
+        if destination >= self.sets() {
+            return None;
+        }
+        let set = self.0.get(HEAD + destination * SET..)?.first_chunk::<16>()?;
+        let [stem, slots_lane] = [&set[..8], &set[8..]]
+            .map(|long| long.first_chunk().map_or(0, |long| u64::from_le_bytes(*long)));
+        let (lane, slots) = (slots_lane as u32, (slots_lane >> 32) as u32);
+        (lane != NO_LANE).then_some(Alike { stem, lane, slots })
+    }
+
+    /// The series of a destination's slot, if it has one.
+    #[must_use]
+    #[inline]
+    pub fn series(&self, destination: usize, slot: usize) -> Option<Known<'_>> {
+        let head = self.head();
+        if destination >= head.sets || slot >= head.slots {
+            return None;
+        }
+        let set = HEAD + destination * SET;
+        let at = head.series_at() + (destination * head.slots + slot) * SERIES;
+        let lane = self.number(at + 8);
+        if lane == NO_LANE {
+            return None;
+        }
+        let [first, first_end, last, end] =
+            [16, 20, 24, 28].map(|field| self.number(set + field) as usize);
+        // Its own labels begin where those of the slot before end.
+        let own = if slot == 0 { first_end } else { self.number(at - 4) as usize };
+        let own_end = self.number(at + 12) as usize;
+        let labels =
+            [self.piece(first, first_end), self.piece(own, own_end), self.piece(last, end)];
+        Some(Known { hash: self.long(at), lane, labels })
+    }
+
+    /// Number of slots: none beyond has a series.
+    #[must_use]
+    #[inline]
+    pub fn slots(&self) -> usize {
+        self.head().slots
+    }
+
+    /// Number of destinations.
+    #[must_use]
+    #[inline]
+    pub fn sets(&self) -> usize {
+        self.head().sets
+    }
+
+    /// Memory of this value with all that it owns, as the allocator rounds it up: in sizes of which
+    /// four lie between a power of two and the next.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bytes = COUNTERS + self.0.len();
+        bytes.next_multiple_of((bytes.next_power_of_two() / 8).max(size_of::<usize>()))
+    }
+
+    /// Whether someone else holds it, too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Whether both are one value. Two that are not can still have the same series.
+    #[must_use]
+    #[inline]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[inline]
+    fn head(&self) -> Head {
+        let head = self.0.first_chunk::<HEAD>().unwrap_or(&[0; HEAD]);
+        let number = |at: usize| {
+            let bytes = head.get(at..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+        };
+        let [sets, slots, namespace_bytes, key_bytes] = [0, 4, 8, 12].map(number);
+        Head { sets, slots, namespace_bytes, key_bytes }
+    }
+
+    #[inline]
+    fn piece(&self, from: usize, to: usize) -> &[u8] {
+        self.0.get(from..to).unwrap_or_default()
+    }
+
+    #[inline]
+    fn number(&self, at: usize) -> u32 {
+        let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
+    #[inline]
+    fn long(&self, at: usize) -> u64 {
+        let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+struct Head {
+    sets: usize,
+    slots: usize,
+    namespace_bytes: usize,
+    key_bytes: usize,
+}
+
+impl Head {
+    #[inline]
+    fn namespace_at(&self) -> usize {
+        HEAD + self.sets * SET
+    }
+
+    #[inline]
+    fn key_at(&self) -> usize {
+        self.namespace_at() + self.namespace_bytes
+    }
+
+    #[inline]
+    fn series_at(&self) -> usize {
+        self.key_at() + self.key_bytes
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let namespace = self.namespace().escape_ascii().to_string();
+        f.debug_struct("Identity").field("namespace", &namespace).finish_non_exhaustive()
+    }
+}
+
+/// What series have in common. Without any, there is a lane all the same: no sample looks for it.
+fn alike(series: &[Option<Series<'_>>]) -> Alike {
+    let mut all = series.iter().flatten();
+    let Some(first) = all.next() else { return Alike { stem: 0, lane: 0, slots: 0 } };
+    let is_alike = |other: &Series<'_>| (other.lane, other.stem) == (first.lane, first.stem);
+    let lane = if series.len() <= BITS && all.all(is_alike) { first.lane } else { NO_LANE };
+    let bits = series.iter().enumerate().filter(|(_, series)| series.is_some());
+    let slots = bits.filter(|(slot, _)| *slot < BITS).fold(0, |bits, (slot, _)| bits | 1 << slot);
+    Alike { stem: first.stem, lane, slots }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Owned = (Vec<u8>, Vec<Option<(u64, u64, u32, Vec<u8>)>>, Vec<u8>);
+
+    fn sets() -> impl Strategy<Value = Vec<Owned>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+        let series = prop::option::of((any::<u64>(), 0u64..2, 0u32..2, bytes()));
+        prop::collection::vec((bytes(), prop::collection::vec(series, 0..40), bytes()), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(
+            sets in sets(),
+            namespace in "\\PC{0,10}",
+            key in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..5),
+        ) {
+            let lent: Vec<_> = sets
+                .iter()
+                .map(|(first, series, last)| SeriesSet {
+                    first,
+                    series: series
+                        .iter()
+                        .map(|series| {
+                            let (hash, stem, lane, own) = series.as_ref()?;
+                            Some(Series { hash: *hash, stem: *stem, lane: *lane, own })
+                        })
+                        .collect(),
+                    last,
+                })
+                .collect();
+            let key: Vec<_> = key.iter().map(Vec::as_slice).collect();
+            let identity = Identity::new(&key, &namespace, &lent);
+
+            prop_assert_eq!(identity.namespace(), namespace.as_bytes());
+            prop_assert_eq!(identity.sets(), sets.len());
+            let whole = key.concat();
+            prop_assert!(identity.is_known_by(&key) && identity.is_known_by(&[&whole]));
+            prop_assert!(!identity.is_known_by(&[&whole, b"x"]));
+            prop_assert!(whole.is_empty() || !identity.is_known_by(&[&whole[1..]]));
+            prop_assert!(identity.bytes() >= COUNTERS + identity.0.len());
+            prop_assert!(identity.bytes() <= (COUNTERS + identity.0.len()) * 5 / 4);
+            for (destination, set) in lent.iter().enumerate() {
+                for slot in 0..45 {
+                    let wanted = set.series.get(slot).copied().flatten();
+                    let found = identity.series(destination, slot);
+                    prop_assert_eq!(found, wanted.map(|series| Known {
+                        hash: series.hash,
+                        lane: series.lane,
+                        labels: [set.first, series.own, set.last],
+                    }));
+                }
+                let all: Vec<_> = set.series.iter().flatten().collect();
+                let is_alike = set.series.len() <= 32
+                    && all.iter().all(|s| (s.lane, s.stem) == (all[0].lane, all[0].stem));
+                let alike = identity.alike(destination);
+                prop_assert_eq!(alike.is_some(), is_alike);
+                if let (Some(alike), Some(first)) = (alike, all.first()) {
+                    prop_assert_eq!((alike.lane, alike.stem), (first.lane, first.stem));
+                    for slot in 0..32 {
+                        let has = set.series.get(slot).copied().flatten().is_some();
+                        prop_assert_eq!(alike.slots >> slot & 1 == 1, has);
+                    }
+                }
+            }
+            prop_assert_eq!(identity.series(sets.len(), 0), None);
+            prop_assert_eq!(identity.alike(sets.len()), None);
+        }
+    }
+}
