@@ -19,6 +19,7 @@ pub struct Encoder {
     raw: Vec<u8>,
     /// Samples of the series that is still open: the one pushed last.
     open: Vec<(i64, f64)>,
+    stamp: Stamp,
     block: Vec<u8>,
     snappy: snap::raw::Encoder,
 }
@@ -36,6 +37,7 @@ impl Encoder {
         Self {
             raw: Vec::new(),
             open: Vec::new(),
+            stamp: Stamp::default(),
             block: Vec::new(),
             snappy: snap::raw::Encoder::new(),
         }
@@ -71,14 +73,54 @@ impl Encoder {
             self.raw.extend_from_slice(piece);
         }
         for (timestamp_ms, value) in self.open.drain(..) {
-            self.raw.push(SAMPLE);
-            put_varint(&mut self.raw, sample_len(timestamp_ms) as u64);
-            // Zeros are written out: leaving them away would turn -0.0 into 0.0.
-            self.raw.push(SAMPLE_VALUE);
-            self.raw.extend_from_slice(&value.to_bits().to_le_bytes());
-            self.raw.push(SAMPLE_TIMESTAMP);
-            put_varint(&mut self.raw, timestamp_ms.cast_unsigned());
+            self.stamp.set(timestamp_ms);
+            self.raw.extend_from_slice(self.stamp.sample(value));
         }
+    }
+}
+
+/// The sample encoded last, as a field of its series: the next one has mostly the same timestamp.
+#[derive(Debug)]
+struct Stamp {
+    timestamp_ms: i64,
+    bytes: [u8; SAMPLE_LEN_MAX],
+    len: usize,
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        let mut bytes = [0; SAMPLE_LEN_MAX];
+        [bytes[0], bytes[2], bytes[STAMP_AT]] = [SAMPLE, SAMPLE_VALUE, SAMPLE_TIMESTAMP];
+        let mut stamp = Self { timestamp_ms: 1, bytes, len: 0 };
+        stamp.set(0);
+        stamp
+    }
+}
+
+impl Stamp {
+    #[inline]
+    fn set(&mut self, timestamp_ms: i64) {
+        if self.timestamp_ms == timestamp_ms {
+            return;
+        }
+        self.timestamp_ms = timestamp_ms;
+        let mut rest = timestamp_ms.cast_unsigned();
+        let varint = varint_len(rest);
+        for (place, byte) in self.bytes.iter_mut().skip(STAMP_AT + 1).take(varint).enumerate() {
+            *byte = rest as u8 & 0x7f | if place + 1 < varint { 0x80 } else { 0 };
+            rest >>= 7;
+        }
+        self.bytes[1] = sample_len(timestamp_ms) as u8;
+        self.len = STAMP_AT + 1 + varint;
+    }
+
+    /// The sample with this value.
+    #[inline]
+    fn sample(&mut self, value: f64) -> &[u8] {
+        // Zeros are written out: leaving them away would turn -0.0 into 0.0.
+        let [_, _, _, a, b, c, d, e, f, g, h, ..] = &mut self.bytes;
+        [*a, *b, *c, *d, *e, *f, *g, *h] = value.to_bits().to_le_bytes();
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -143,6 +185,9 @@ fn same_place(a: &Sample<'_>, b: &Sample<'_>) -> bool {
     a.labels.iter().zip(b.labels).all(|(a, b)| std::ptr::eq(*a, b))
 }
 
+/// Where a sample's timestamp stands: behind the sample's tag and length, and the value with its tag.
+const STAMP_AT: usize = 1 + 1 + 1 + 8;
+
 /// Upper bound of one sample as a field of its series.
 const SAMPLE_LEN_MAX: usize = message_len(9 + 1 + 10);
 
@@ -172,4 +217,115 @@ fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     buffer.push(value as u8);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use prost::Message;
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Request {
+        #[prost(message, repeated, tag = "1")]
+        timeseries: Vec<Series>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Series {
+        #[prost(message, repeated, tag = "1")]
+        labels: Vec<Label>,
+        #[prost(message, repeated, tag = "2")]
+        samples: Vec<Point>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Label {
+        #[prost(string, tag = "1")]
+        name: String,
+        #[prost(string, tag = "2")]
+        value: String,
+    }
+
+    /// Optional, so that zeros are written out.
+    #[derive(Clone, PartialEq, Message)]
+    struct Point {
+        #[prost(double, optional, tag = "1")]
+        value: Option<f64>,
+        #[prost(int64, optional, tag = "2")]
+        timestamp: Option<i64>,
+    }
+
+    fn timestamps() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            Just(1_760_000_040_000),
+            prop::sample::select(vec![0, 1, -1, 127, 128, 1 << 35, i64::MIN, i64::MAX]),
+            any::<i64>(),
+        ]
+    }
+
+    fn values() -> impl Strategy<Value = f64> {
+        prop_oneof![Just(0.0), Just(-0.0), any::<u64>().prop_map(f64::from_bits)]
+    }
+
+    proptest! {
+           /// What is written is what prost writes, byte for byte, NaN bits included.
+           #[test]
+           fn prost_writes_the_same(
+               series in prop::collection::vec(
+                   (
+                       prop::collection::vec(("[a-z_]{0,9}", "\\PC{0,200}"), 0..6),
+                       0..6_usize,
+                       0..6_usize,
+                       prop::collection::vec((timestamps(), values()), 1..4),
+                   ),
+                   0..12,
+               )
+           ) {
+               let mut request = Request::default();
+               let mut pieces = Vec::new();
+               for (index, (labels, a, b, points)) in series.iter().enumerate() {
+                   let label = |(name, value): &(String, String)| {
+                       // No two neighbours are one series.
+                       Label { name: name.clone(), value: format!("{index}{value}") }
+                   };
+                   let mut labels: Vec<Label> = labels.iter().map(label).collect();
+                   labels.push(label(&("z".to_owned(), String::new())));
+                   let encoded = |of: &[Label]| {
+                       Series { labels: of.to_vec(), samples: Vec::new() }.encode_to_vec()
+                   };
+                   let (a, b) = ((*a).min(labels.len()), (*b).min(labels.len()));
+                   let (a, b) = (a.min(b), a.max(b));
+                   pieces.push([&labels[..a], &labels[a..b], &labels[b..]].map(encoded));
+                   let samples = points
+                       .iter()
+                       .map(|(timestamp, value)| Point { value: Some(*value), timestamp: Some(*timestamp) })
+                       .collect();
+                   request.timeseries.push(Series { labels, samples });
+               }
+               let mut encoder = Encoder::new();
+               // The second time with what the first one has left behind.
+               for _ in 0..2 {
+                   let mut filling = encoder.begin(usize::MAX);
+                   let mut taken = 0;
+                   for (index, (pieces, of)) in pieces.iter().zip(&request.timeseries).enumerate() {
+                       for point in &of.samples {
+                           taken += 1;
+                           let sample = Sample {
+                               labels: pieces.each_ref().map(Vec::as_slice),
+                               hash: index as u64,
+                               timestamp_ms: point.timestamp.unwrap(),
+                               value: point.value.unwrap(),
+                           };
+    prop_assert!(filling.offer(sample));
+                       }
+                   }
+                   prop_assert_eq!(filling.end(), taken);
+                   let block = encoder.block().unwrap();
+                   let raw = snap::raw::Decoder::new().decompress_vec(&block).unwrap();
+                   prop_assert!(raw == request.encode_to_vec());
+               }
+           }
+       }
 }

@@ -38,6 +38,9 @@ pub struct Filled {
     pub samples: usize,
     /// One past the last position that was looked at.
     pub end: usize,
+    /// The window in which all that was looked at lies: settled by that, nothing is looked at again
+    /// unless something lies outside the window that was asked for.
+    pub window: Window,
 }
 
 /// What became of a span's samples.
@@ -118,12 +121,14 @@ impl Haul {
     ) -> Filled {
         let mut filling = encoder.begin(bytes_max);
         let mut end = span.to;
+        let mut all_within = true;
         'span: for (part, first, refs) in self.pieces(span) {
             let batch = &part.load().batch;
             let destination = part.destination();
             for (position, at) in (first..).zip(refs) {
                 let sample = batch.sample(destination, *at);
                 if window.place(sample.timestamp_ms) != Place::Wanted {
+                    all_within = false;
                     continue;
                 }
                 if filling.taken() == samples_max || !filling.offer(sample) {
@@ -132,7 +137,8 @@ impl Haul {
                 }
             }
         }
-        Filled { samples: filling.end(), end }
+        let window = if all_within { Window::ALL } else { window };
+        Filled { samples: filling.end(), end, window }
     }
 
     /// Settles a span: what lies outside the window as aged out or too new, the rest as `fate`. Parts

@@ -234,6 +234,7 @@ impl<R: Transport> Lane<R> {
                 next.insert(0, Span { from: filled.end, ..span });
                 span.to = filled.end;
             }
+            let window = filled.window;
             if filled.samples == 0 {
                 // All of it is outside the window, or nobody waits for it any more.
                 self.settle(haul, span, window, Fate::Delivered);
