@@ -24,12 +24,12 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = [10_000, 100_000, 1_000_000], sample_count = 12, sample_size = 100)]
+#[divan::bench(args = [10_000, 100_000, 1_000_000], sample_count = 600, sample_size = 1)]
 fn metrics(bencher: Bencher<'_, '_>, metrics: usize) {
     known(bencher, metrics);
 }
 
-#[divan::bench(sample_count = 12, sample_size = 100, ignore)]
+#[divan::bench(sample_count = 600, sample_size = 1, ignore)]
 fn ten_million_metrics(bencher: Bencher<'_, '_>) {
     known(bencher, 10_000_000);
 }

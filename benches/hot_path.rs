@@ -20,7 +20,9 @@ use sluicegate::deliver::sign::Signer;
 use sluicegate::demo::stream::Format;
 use sluicegate::receive::unpack::gunzip;
 
-use crate::load::{Body, POINTS, Round, Whole, bodies, encoded, encoders, mapped, mapper};
+use crate::load::{
+    BODY_BYTES_MAX, Body, POINTS, Round, Whole, bodies, encoded, encoders, mapped, mapper,
+};
 
 mod load;
 
@@ -63,27 +65,27 @@ impl Visit for Count {
     fn skipped(&mut self, _: Reason, _: &[u8]) {}
 }
 
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s01_gunzip(bencher: Bencher<'_, '_>, format: Format) {
     let (round, mut plain) = (Round::new(all(format)), Vec::new());
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| {
-        gunzip(&round.next().wire, &mut plain, u64::MAX, |_| true).expect("it is gzip");
+        gunzip(&round.next().wire, &mut plain, BODY_BYTES_MAX, |_| true).expect("it is gzip");
         plain.len()
     });
 }
 
 /// Large and odd bodies.
-#[divan::bench(args = FORMATS, sample_count = 40, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s02_gunzip_stream(bencher: Bencher<'_, '_>, format: Format) {
     let wires: Vec<_> = all(format).iter().map(Body::odd_wire).collect();
     let (round, mut plain) = (Round::new(&wires), Vec::new());
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| {
-        gunzip(round.next(), &mut plain, u64::MAX, |_| true).expect("it is gzip");
+        gunzip(round.next(), &mut plain, BODY_BYTES_MAX, |_| true).expect("it is gzip");
         plain.len()
     });
 }
 
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s03_envelope(bencher: Bencher<'_, '_>, format: Format) {
     let round = Round::new(all(format));
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| {
@@ -91,7 +93,7 @@ fn s03_envelope(bencher: Bencher<'_, '_>, format: Format) {
     });
 }
 
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s04_base64(bencher: Bencher<'_, '_>, format: Format) {
     let opened = all(format).iter().map(|body| envelope::open(&body.plain));
     let opened: Vec<_> = opened.map(|envelope| envelope.expect("it is one")).collect();
@@ -114,18 +116,18 @@ fn decode_by(bencher: Bencher<'_, '_>, format: Format, knows: bool) {
 }
 
 /// Every data point is read in full.
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s05_decode(bencher: Bencher<'_, '_>, format: Format) {
     decode_by(bencher, format, false);
 }
 
 /// Every data point is known by the bytes that name it; only its numbers are read.
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s06_decode_known(bencher: Bencher<'_, '_>, format: Format) {
     decode_by(bencher, format, true);
 }
 
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s07_decode_and_map_known(bencher: Bencher<'_, '_>, format: Format) {
     let (bodies, mapper) = (all(format), mapper(SERIES_CACHE));
     bodies.iter().for_each(|body| drop(mapped(body, &mapper)));
@@ -134,7 +136,7 @@ fn s07_decode_and_map_known(bencher: Bencher<'_, '_>, format: Format) {
 }
 
 /// Every series is new: names, labels and relabelling included.
-#[divan::bench(args = FORMATS, sample_count = 30, sample_size = 5)]
+#[divan::bench(args = FORMATS, sample_count = 100, sample_size = 1)]
 fn s08_decode_and_map_unknown(bencher: Bencher<'_, '_>, format: Format) {
     let round = Round::new(all(format));
     bencher
@@ -144,7 +146,7 @@ fn s08_decode_and_map_unknown(bencher: Bencher<'_, '_>, format: Format) {
 }
 
 /// From samples to a snappy block for each of four lanes. The format makes no difference any more.
-#[divan::bench(sample_count = 60, sample_size = 10)]
+#[divan::bench(sample_count = 400, sample_size = 1)]
 fn s09_encode(bencher: Bencher<'_, '_>) {
     let mapper = mapper(SERIES_CACHE);
     let batches: Vec<_> = all(Format::Json).iter().map(|body| mapped(body, &mapper)).collect();
@@ -168,7 +170,7 @@ fn blocks() -> Vec<Vec<bytes::Bytes>> {
 }
 
 /// What of signing nobody can leave out.
-#[divan::bench(sample_count = 60, sample_size = 10)]
+#[divan::bench(sample_count = 400, sample_size = 1)]
 fn s10_sha256(bencher: Bencher<'_, '_>) {
     let blocks = blocks();
     let round = Round::new(&blocks);
@@ -178,7 +180,7 @@ fn s10_sha256(bencher: Bencher<'_, '_>) {
 }
 
 /// The signatures of four requests, hashing included.
-#[divan::bench(sample_count = 60, sample_size = 10)]
+#[divan::bench(sample_count = 400, sample_size = 1)]
 fn s11_sign(bencher: Bencher<'_, '_>) {
     let url = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write";
     let sigv4 = Sigv4 {
@@ -209,7 +211,7 @@ fn s11_sign(bencher: Bencher<'_, '_>) {
 }
 
 /// From the packed body to the snappy blocks.
-#[divan::bench(args = FORMATS, sample_count = 60, sample_size = 10)]
+#[divan::bench(args = FORMATS, sample_count = 400, sample_size = 1)]
 fn s12_whole(bencher: Bencher<'_, '_>, format: Format) {
     let (bodies, mapper) = (all(format), mapper(SERIES_CACHE));
     bodies.iter().for_each(|body| drop(mapped(body, &mapper)));

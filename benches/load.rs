@@ -20,6 +20,10 @@ use sluicegate::sample::Batch;
 pub const POINTS: usize = 1000;
 /// The first minute.
 pub const START_MS: i64 = 1_760_000_040_000;
+/// The most that a body may unpack to.
+pub const BODY_BYTES_MAX: u64 = 96 << 20;
+/// Records of a body; a larger one has larger records.
+const RECORDS_MAX: usize = 9_000;
 /// Lanes of a destination.
 pub const LANES: u32 = 4;
 
@@ -40,6 +44,8 @@ impl Body {
     pub fn unpacked(format: Format, mut points: Vec<Point<'_>>) -> Self {
         points.iter_mut().for_each(|point| point.extended.clear());
         let records = records(format, &points);
+        let joined = records.len().div_ceil(RECORDS_MAX).max(1);
+        let records: Vec<_> = records.chunks(joined).map(<[_]>::concat).collect();
         let plain = envelope(&records);
         Self { records, plain, wire: Vec::new(), points: points.len() }
     }
@@ -166,7 +172,7 @@ impl Whole {
     }
 
     pub fn run(&mut self, wire: &[u8], mapper: &Mapper) -> usize {
-        gunzip(wire, &mut self.plain, u64::MAX, |_| true).expect("it is gzip");
+        gunzip(wire, &mut self.plain, BODY_BYTES_MAX, |_| true).expect("it is gzip");
         let envelope = envelope::open(&self.plain).expect("it is an envelope");
         let mut map = Map(mapper.begin(&[], 0));
         for data in &envelope.records {
