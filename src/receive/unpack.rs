@@ -102,7 +102,8 @@ fn member(
             return Err(Packed::TooLong);
         }
         let step = STEP.min(limit - length);
-        if output.capacity() - length < step.min(1024) {
+        // A buffer that an earlier body left is made to fit at once: later it would get all the room there is.
+        if output.is_empty() || output.capacity() - length < step.min(1024) {
             reserve(output, claimed(wire, bytes_max), limit)?;
         }
         let end = length + step.min(output.capacity() - length);
@@ -174,6 +175,18 @@ mod tests {
         for plain in [&b"short"[..], b"", b"somewhat longer", b"x"] {
             assert_eq!(gunzip(&gzip(plain), &mut output, MAX, |_| true), Ok(()));
             assert_eq!(output, plain);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_is_too_small_grows_to_what_the_body_needs() {
+        let plain = vec![0; WHOLE_BYTES_MAX + 1];
+        let wire = gzip(&plain);
+        for capacity in [0, 1, 2000, WHOLE_BYTES_MAX, WHOLE_BYTES_MAX + 1000] {
+            let mut output = Vec::with_capacity(capacity);
+            output.resize(capacity / 2, 7);
+            assert_eq!(gunzip(&wire, &mut output, MAX, |_| true), Ok(()));
+            assert!(output == plain && output.capacity() < plain.len() + 4096, "{capacity}");
         }
     }
 
