@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
-use sluicegate::decode::{self, Reading, Reason, Visit, envelope};
+use sluicegate::decode::{self, Glimpse, Reading, Reason, Visit, envelope};
 use sluicegate::deliver::encode::Encoder;
 use sluicegate::demo::records::records;
 use sluicegate::demo::stream::{Format, MetricStream, Point};
@@ -126,6 +126,14 @@ pub struct Map<'a>(pub Mapping<'a>);
 impl Visit for Map<'_> {
     fn reading(&mut self, reading: &Reading<'_>) {
         self.0.reading(reading);
+    }
+
+    fn glimpse(&mut self, glimpse: &Glimpse<'_>) -> bool {
+        self.0.glimpse(glimpse)
+    }
+
+    fn glimpsed(&mut self, reading: &Reading<'_>) {
+        self.0.glimpsed(reading);
     }
 
     fn skipped(&mut self, reason: Reason, _: &[u8]) {
