@@ -1,0 +1,37 @@
+//! The load-test kit: a metric stream's load, sent by vegeta, and the books of what became of it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(dead_code)]
+
+use clap::Parser;
+
+// What is sent.
+pub mod load;
+pub mod targets;
+// How it is sent.
+pub mod vegeta;
+pub mod attack;
+// What became of it.
+pub mod points;
+pub mod books;
+pub mod latency;
+
+/// Load tests for a gateway between Firehose and remote write.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Writes vegeta's JSON targets to standard output.
+    Targets(targets::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Targets(options) => targets::run(&options),
+    }
+}
