@@ -88,7 +88,9 @@ impl Condition {
         let duration = |duration: &Duration| format_duration(*duration);
         match self {
             Self::AllAccepted => "every request is answered 200".to_owned(),
-            Self::Accepted(share) => format!("at least {} of requests are answered 200", percent(*share)),
+            Self::Accepted(share) => {
+                format!("at least {} of requests are answered 200", percent(*share))
+            }
             Self::Only(codes) => {
                 let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
                 format!("no answer but {}", codes.join(" and "))
@@ -100,7 +102,9 @@ impl Condition {
             Self::NothingMissing => "nothing acknowledged is missing".to_owned(),
             Self::NothingTwice => "nothing is stored twice".to_owned(),
             Self::Kept(share) => format!("at least {} of the wanted rate is sent", percent(*share)),
-            Self::MemoryUnder(bytes) => format!("resident memory stays under {}", format_bytes(*bytes)),
+            Self::MemoryUnder(bytes) => {
+                format!("resident memory stays under {}", format_bytes(*bytes))
+            }
             Self::MemoryFlat(share) => format!(
                 "memory grows by at most {} and 4MiB from the first third to the last",
                 percent(*share)
@@ -141,9 +145,7 @@ impl Condition {
                 let accepted = codes.get(&200).copied().unwrap_or_default();
                 (requests > 0 && accepted == requests, in_words(codes))
             }
-            Self::Accepted(least) => {
-                (requests > 0 && share(codes, 200) >= *least, in_words(codes))
-            }
+            Self::Accepted(least) => (requests > 0 && share(codes, 200) >= *least, in_words(codes)),
             Self::Only(allowed) => {
                 (requests > 0 && codes.keys().all(|code| allowed.contains(code)), in_words(codes))
             }
@@ -158,7 +160,10 @@ impl Condition {
             Self::NothingTwice => zero(evidence.duplicated, "stored twice")?,
             Self::Kept(least) => {
                 let kept = evidence.stages.iter().map(|stage| stage.kept()).fold(1.0, f64::min);
-                (!evidence.stages.is_empty() && kept >= *least, format!("{} at the least", percent(kept)))
+                (
+                    !evidence.stages.is_empty() && kept >= *least,
+                    format!("{} at the least", percent(kept)),
+                )
             }
             Self::MemoryUnder(bytes) => {
                 let peak = evidence.peak_rss_bytes?;

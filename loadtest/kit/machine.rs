@@ -30,7 +30,9 @@ impl Machine {
             model: value_of(&read("/proc/cpuinfo"), "model name", ':'),
             memory_bytes: kibibytes(&value_of(&read("/proc/meminfo"), "MemTotal", ':')),
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-            system: value_of(&read("/etc/os-release"), "PRETTY_NAME", '=').trim_matches('"').to_owned(),
+            system: value_of(&read("/etc/os-release"), "PRETTY_NAME", '=')
+                .trim_matches('"')
+                .to_owned(),
         }
     }
 
@@ -51,7 +53,10 @@ impl Machine {
 /// The value behind `name` in lines of `name SEPARATOR value`; empty if there is none.
 fn value_of(text: &str, name: &str, separator: char) -> String {
     let mut lines = text.lines().filter_map(|line| line.split_once(separator));
-    lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    lines
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim().to_owned())
+        .unwrap_or_default()
 }
 
 fn kibibytes(text: &str) -> u64 {
@@ -74,8 +79,14 @@ mod tests {
 
     #[test]
     fn what_the_system_says_is_read() {
-        assert_eq!(value_of("processor\t: 0\nmodel name\t: AMD EPYC\n", "model name", ':'), "AMD EPYC");
-        assert_eq!(value_of("NAME=\"x\"\nPRETTY_NAME=\"Debian 12\"", "PRETTY_NAME", '='), "\"Debian 12\"");
+        assert_eq!(
+            value_of("processor\t: 0\nmodel name\t: AMD EPYC\n", "model name", ':'),
+            "AMD EPYC"
+        );
+        assert_eq!(
+            value_of("NAME=\"x\"\nPRETTY_NAME=\"Debian 12\"", "PRETTY_NAME", '='),
+            "\"Debian 12\""
+        );
         assert_eq!(value_of("", "model name", ':'), "");
         assert_eq!(kibibytes("  2048 kB"), 2_097_152);
         assert_eq!(kibibytes("many"), 0);

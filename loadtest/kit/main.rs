@@ -15,6 +15,20 @@ pub mod attack;
 pub mod points;
 pub mod books;
 pub mod latency;
+// What stands around it.
+pub mod behaviour;
+// What is done with all of these, and how it is judged.
+pub mod scenario;
+pub mod scenarios;
+pub mod options;
+pub mod condition;
+pub mod evidence;
+// How it is told.
+pub mod report;
+pub mod table;
+pub mod page;
+pub mod plot;
+pub mod machine;
 
 /// Load tests for a gateway between Firehose and remote write.
 #[derive(Debug, Parser)]

@@ -169,7 +169,8 @@ impl Line {
         let mut at = Vec::with_capacity(POINTS_MAX);
         for group in self.at.chunks(self.at.len().div_ceil(POINTS_MAX / 2)) {
             let by_value = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-            let mut both: Vec<(f64, f64)> = group.iter().min_by(by_value).copied().into_iter().collect();
+            let mut both: Vec<(f64, f64)> =
+                group.iter().min_by(by_value).copied().into_iter().collect();
             both.extend(group.iter().max_by(by_value).copied());
             both.sort_by(|a, b| a.0.total_cmp(&b.0));
             at.extend(both);
@@ -271,7 +272,8 @@ mod tests {
         let points = text.split("points=\"").nth(1).and_then(|rest| rest.split('"').next());
         for pair in points.expect("a line").split(' ') {
             let (x, y) = pair.split_once(',').expect("a pair");
-            let within = |text: &str, end: f64| (0.0..=end).contains(&text.parse().expect("a number"));
+            let within =
+                |text: &str, end: f64| (0.0..=end).contains(&text.parse().expect("a number"));
             assert!(within(x, WIDTH) && within(y, HEIGHT), "{pair}");
         }
     }
