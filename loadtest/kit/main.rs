@@ -15,6 +15,20 @@ pub mod attack;
 pub mod points;
 pub mod books;
 pub mod latency;
+// What stands around it.
+pub mod found;
+pub mod child;
+pub mod gateway;
+pub mod quota;
+pub mod balancer;
+pub mod half_open;
+pub mod behaviour;
+pub mod wire;
+pub mod ledger;
+pub mod receiver;
+pub mod prometheus;
+pub mod exposition;
+pub mod watch;
 
 /// Load tests for a gateway between Firehose and remote write.
 #[derive(Debug, Parser)]
