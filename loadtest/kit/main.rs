@@ -16,7 +16,19 @@ pub mod points;
 pub mod books;
 pub mod latency;
 // What stands around it.
+pub mod found;
+pub mod child;
+pub mod gateway;
+pub mod quota;
+pub mod balancer;
+pub mod half_open;
 pub mod behaviour;
+pub mod wire;
+pub mod ledger;
+pub mod receiver;
+pub mod prometheus;
+pub mod exposition;
+pub mod watch;
 // What is done with all of these, and how it is judged.
 pub mod scenario;
 pub mod scenarios;

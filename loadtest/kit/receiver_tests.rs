@@ -1,0 +1,2 @@
+//! The receiver.
+use super::*;
