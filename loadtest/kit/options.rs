@@ -77,9 +77,14 @@ impl Options {
     }
 
     /// The load of a scenario: its own bodies, but for what was `told` on the command line.
-    #[must_use]
-    pub fn load_of(&self, bodies: &Bodies, told: &dyn Fn(&str) -> bool) -> Load {
+    ///
+    /// # Errors
+    /// If no body can be so large.
+    pub fn load_of(&self, bodies: &Bodies, told: &dyn Fn(&str) -> bool) -> anyhow::Result<Load> {
         let mut load = self.load.clone();
+        if !load.numbered() {
+            return Ok(load);
+        }
         let set = |of: &mut u32, wanted: Option<u32>, name: &str| {
             if let Some(wanted) = wanted.filter(|_| !told(name)) {
                 *of = wanted;
@@ -91,7 +96,10 @@ impl Options {
         if bodies.json && !told("format") {
             load.format = Some(sluicegate::demo::stream::Format::Json);
         }
-        load
+        match bodies.bytes.filter(|_| !told("points_per_body")) {
+            Some(bytes) => load.sized(bytes),
+            None => Ok(load),
+        }
     }
 
     /// The access key of the gateway that is to be loaded; none if it is the kit's own.

@@ -145,7 +145,9 @@ pub struct Bodies {
     pub points_per_record: Option<u32>,
     /// Distinct metrics.
     pub metrics: Option<u32>,
-    /// Whether they are JSON, which makes the largest bodies.
+    /// As many data points as fit into so many bytes before compression.
+    pub bytes: Option<usize>,
+    /// Whether they are JSON, as large bodies are.
     pub json: bool,
 }
 

@@ -19,17 +19,17 @@ pub const SMALL: Scenario = Scenario {
     plan: small,
 };
 
-/// JSON data points of about 500 bytes in base64: a body of just under 64 MiB.
-const LARGE_POINTS: u32 = 120_000;
+/// Firehose's limit, before compression.
+const LARGE_BYTES: usize = 64 << 20;
 const SMALL_POINTS: u32 = 5;
 
 fn large(wishes: &Wishes) -> Plan {
     let mut plan = Plan::steady(wishes.rate_or(30_000.0), wishes.duration_or(24));
     plan.bodies = Bodies {
-        points_per_body: Some(LARGE_POINTS),
         points_per_record: Some(1000),
-        metrics: Some(20_000),
+        bytes: Some(LARGE_BYTES),
         json: true,
+        ..Bodies::default()
     };
     plan.workers = 4;
     plan.timeout = Duration::from_secs(60);
