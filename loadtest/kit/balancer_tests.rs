@@ -165,13 +165,13 @@ async fn a_request_that_reached_a_target_is_not_sent_to_another() {
     let targets = [address, good.port.address];
     let balancer = Balancer::start(&targets, QUICK, folder.path()).await.unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut statuses = Vec::new();
+    let mut good_answers = 0;
     for _ in 0..4 {
-        let answer = client.post(balancer.url()).timeout(PATIENCE).body("x").send().await.unwrap();
-        statuses.push(answer.status().as_u16());
+        // 502, or on a connection that is used again hung up.
+        let sent = client.post(balancer.url()).timeout(PATIENCE).body("x").send().await;
+        good_answers += u32::from(sent.is_ok_and(|answer| answer.status() == 200));
     }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 502, 502]);
+    assert_eq!(good_answers, 2);
     assert_eq!([&posts, &good.posts].map(|posts| posts.load(Ordering::Relaxed)), [2, 2]);
     bad.abort();
 }

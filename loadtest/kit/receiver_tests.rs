@@ -262,11 +262,59 @@ fn any_request() -> impl Strategy<Value = WriteRequest> {
         .prop_map(|(timeseries, metadata)| WriteRequest { timeseries, metadata })
 }
 
+/// Says what a sample costs the receiver, HTTP left out:
+/// `cargo test --release --example loadtest -- --ignored --nocapture cost`
+#[test]
+#[ignore = "a measurement"]
+fn the_cost_of_a_sample() {
+    const SERIES: i64 = 2_000;
+    const ROUNDS: i64 = 300;
+    let labels = |number: i64| {
+        let instance = format!("i-0123456789{number:07}");
+        let name = format!("aws_ec2_network_packets_in_{}", ["count", "sum"][number as usize % 2]);
+        [
+            ("__name__", name.as_str()),
+            ("account_id", "111122223333"),
+            ("auto_scaling_group_name", "production-web-blue"),
+            ("instance_id", &instance),
+            ("job", "aws_ec2"),
+            ("metric_stream_name", "all-metrics"),
+            ("namespace", "AWS/EC2"),
+            ("region", "eu-west-1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let body = |round: i64| {
+        let one = |number: i64| {
+            let labels = labels(number);
+            let pairs: Vec<_> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            series(&pairs, &[(round, (round * SERIES + number) as f64)])
+        };
+        packed((0..SERIES).map(one).collect())
+    };
+    let receiver = Receiver::start(Behaviour::Store).unwrap();
+    let (mut least, mut bytes) = (Duration::MAX, 0);
+    for round in 0..ROUNDS {
+        let body = body(round);
+        bytes = body.len();
+        let began = Instant::now();
+        receiver.state.take(&body, Behaviour::Store);
+        least = least.min(began.elapsed());
+    }
+    let each = least.as_secs_f64() / SERIES as f64;
+    eprintln!("{:.0} ns a sample, {:.1} bytes in snappy", each * 1e9, bytes as f64 / SERIES as f64);
+    assert_eq!(receiver.stored().samples, (SERIES * ROUNDS).cast_unsigned());
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Read by hand or by prost: the same.
     #[test]
     fn requests_are_read_as_prost_reads_them(wanted in any_request()) {
         let raw = wanted.encode_to_vec();
+        // It leaves out what equals 0, and -0 does.
+        let wanted = WriteRequest::decode(raw.as_slice()).unwrap();
         let mut found = Request::default();
         found.read(&raw).unwrap();
         prop_assert_eq!(found.metadata, wanted.metadata.len() as u64);
