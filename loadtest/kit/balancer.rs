@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep};
@@ -62,6 +63,7 @@ pub enum Target {
 pub struct Balancer {
     child: Child,
     port: Port,
+    _folder: TempDir,
     control: PathBuf,
     targets: Vec<SocketAddr>,
 }
@@ -79,16 +81,16 @@ impl Balancer {
         let program = found::HAPROXY.find()?;
         let port = Port::take().context("no free port")?;
         std::fs::create_dir_all(directory)?;
-        let directory = directory.canonicalize()?;
-        // The path of a socket may have 108 bytes: it is opened by its name alone.
-        let control = directory.join("haproxy.sock");
+        // The path of a socket may have no more than 108 bytes: that of a report may have more.
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let control = folder.path().join("control");
         let file = directory.join("haproxy.cfg");
-        std::fs::write(&file, config(port.address, targets, options))?;
+        std::fs::write(&file, config(port.address, &control, targets, options))?;
         let mut command = std::process::Command::new(program);
-        command.args(["-db", "-q", "-C"]).arg(&directory).arg("-f").arg(&file);
-        command.current_dir(&directory);
+        command.arg("-db").arg("-f").arg(&file);
         let child = Child::start("haproxy", command, &directory.join("haproxy.log")).await?;
-        let mut balancer = Self { child, port, control, targets: targets.to_vec() };
+        let mut balancer =
+            Self { child, port, _folder: folder, control, targets: targets.to_vec() };
         balancer.ready().await?;
         Ok(balancer)
     }
@@ -199,14 +201,15 @@ impl Balancer {
     }
 }
 
-fn config(address: SocketAddr, targets: &[SocketAddr], options: Options) -> String {
+fn config(address: SocketAddr, control: &Path, targets: &[SocketAddr], options: Options) -> String {
+    let control = control.display();
     let (idle_ms, check_ms) =
         (options.idle_timeout.as_millis(), options.check_interval.as_millis());
     let checks = options.checks;
     let mut text = format!(
         "global
     maxconn 4000
-    stats socket haproxy.sock level admin
+    stats socket unix@{control} level admin
 defaults
     mode http
     timeout connect 5s

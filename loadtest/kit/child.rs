@@ -152,6 +152,7 @@ impl Port {
 }
 
 #[cfg(test)]
+#[allow(missing_docs)]
 pub mod tests {
     use super::*;
 

@@ -103,7 +103,11 @@ impl Gateway {
     pub fn built() -> anyhow::Result<PathBuf> {
         let own = std::env::current_exe()?;
         let path = own.ancestors().nth(2).unwrap_or(Path::new("")).join("sluicegate");
-        anyhow::ensure!(path.is_file(), "no gateway at {}: build it first", path.display());
+        anyhow::ensure!(
+            path.is_file(),
+            "no gateway at {}: run `cargo build --bin sluicegate` in the same profile first",
+            path.display()
+        );
         Ok(path)
     }
 
