@@ -215,7 +215,8 @@ async fn strangers(
     sleep_until(began + at).await;
     let points = plan.fastest() * plan.load_lasts().as_secs_f64();
     let first = (points / f64::from(driver.load.points_per_body.max(1))) as u64 * 2 + APART;
-    let attack = driver.attack(plan, (url, "not-the-key"), first, &[step], "strangers");
+    let steps = [step];
+    let attack = driver.attack(plan, (url, "not-the-key"), first, &steps, "strangers");
     Ok(Some(attack.await?))
 }
 

@@ -7,13 +7,14 @@ use crate::condition::Verdict;
 use crate::evidence::in_words;
 use crate::plot::{Line, Mark, Plot, Unit, escaped};
 use crate::report::{Report, grouped, mib};
+use crate::watch::Moment;
 
 /// Readable in light and dark, wide and narrow.
 const STYLE: &str = include_str!("page.css");
 
-/// The page; `vegeta_plot` is where vegeta's plot stands, relative to it.
+/// The page; `vegeta_plots` are vegeta's plots, relative to it: one of each attack.
 #[must_use]
-pub fn html(report: &Report, vegeta_plot: Option<&str>) -> String {
+pub fn html(report: &Report, vegeta_plots: &[String]) -> String {
     let mut out = String::new();
     let title = escaped(&format!("{}: {}", report.scenario, report.result()));
     let _ = write!(
@@ -30,12 +31,12 @@ pub fn html(report: &Report, vegeta_plot: Option<&str>) -> String {
     conditions(&mut out, report);
     figures(&mut out, report);
     out.push_str(&plots(report));
-    if let Some(plot) = vegeta_plot {
-        let _ = writeln!(
-            out,
-            "<p><a href=\"{}\">Vegeta's plot</a>: the latency of every request.</p>",
-            escaped(plot)
-        );
+    if !vegeta_plots.is_empty() {
+        out.push_str("<p>Vegeta's own plots, the latency of every request: ");
+        for (number, plot) in (1..).zip(vegeta_plots) {
+            let _ = write!(out, "<a href=\"{}\">{number}</a> ", escaped(plot));
+        }
+        out.push_str("</p>\n");
     }
     if report.stages.len() > 1 {
         stages(&mut out, report);
@@ -111,7 +112,7 @@ fn figures(out: &mut String, report: &Report) {
             ("retries", grouped(gateway.retries)),
         ];
         if let Some(seconds) = report.freshness_s() {
-            rows.push(("freshness, mean", format!("{seconds:.2} s")));
+            rows.push(("freshness", format!("{seconds:.2} s")));
         }
         if let Some(bounds) = &gateway.bounds {
             rows.push(("bounded to", bounds.clone()));
@@ -146,11 +147,11 @@ fn plots(report: &Report) -> String {
         let at = report.seconds.iter();
         Line::new(name, at.filter_map(|second| Some((second.at_s as f64, value(second)?))))
     };
-    let moments = |name: &str, value: &dyn Fn(&crate::report::Moment) -> Option<f64>| {
+    let moments = |name: &str, value: &dyn Fn(&Moment) -> Option<f64>| {
         let at = report.moments.iter();
-        Line::new(name, at.filter_map(|moment| Some((moment.at_s, value(moment)?))))
+        Line::new(name, at.filter_map(|moment| Some((moment.at_seconds, value(moment)?))))
     };
-    let mut budget = vec![moments("in use", &|moment| Some(moment.budget_used_bytes))];
+    let mut budget = vec![moments("in use", &|moment| moment.budget_used_bytes)];
     if let Some(bytes) = report.gateway.as_ref().and_then(|gateway| gateway.budget_bytes) {
         budget.push(moments("budget", &|_| Some(bytes as f64)));
     }
@@ -161,7 +162,7 @@ fn plots(report: &Report) -> String {
             vec![
                 seconds("sent", &|second| Some(second.sent as f64)),
                 seconds("acknowledged", &|second| Some(second.acknowledged as f64)),
-                moments("decoded", &|moment| Some(moment.points_per_s)),
+                moments("decoded", &|moment| moment.points_per_second),
             ],
         ),
         draw(
@@ -177,24 +178,23 @@ fn plots(report: &Report) -> String {
         draw(
             "Samples delivered",
             Unit::Count,
-            vec![moments("delivered", &|moment| Some(moment.samples_per_s))],
+            vec![moments("delivered", &|moment| moment.samples_per_second)],
         ),
         draw(
-            "Freshness: mean age of data points when delivered",
+            "Freshness: age of data points when delivered",
             Unit::Seconds,
-            vec![moments("age", &|moment| moment.freshness_s)],
+            vec![
+                moments("p99", &|moment| moment.age_seconds_p99),
+                moments("p50", &|moment| moment.age_seconds_p50),
+            ],
         ),
         draw("Budget", Unit::Bytes, budget),
         draw(
             "Resident memory",
             Unit::Bytes,
-            vec![moments("resident", &|moment| Some(moment.rss_bytes as f64))],
+            vec![moments("resident", &|moment| Some(moment.rss_bytes? as f64))],
         ),
-        draw(
-            "Processors in use",
-            Unit::Cores,
-            vec![moments("cores", &|moment| Some(moment.cores))],
-        ),
+        draw("Processors in use", Unit::Cores, vec![moments("cores", &|moment| moment.cpus)]),
     ];
     let events: String = report
         .events
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_page_is_well_formed_and_needs_nothing_else() {
-        let page = html(&full(), Some("vegeta.html"));
+        let page = html(&full(), &["vegeta.html".to_owned()]);
         check(&page);
         for foreign in ["http://", "https://", "<script", "@import", "url("] {
             assert!(!page.contains(foreign), "{foreign}");
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_page_of_nothing_is_well_formed() {
-        let page = html(&Report::default(), None);
+        let page = html(&Report::default(), &[]);
         check(&page);
         assert!(page.contains("not counted") && page.contains("FAILED"));
     }

@@ -10,6 +10,7 @@ use crate::condition::{Judged, Verdict};
 use crate::evidence::{StageFigures, in_words};
 use crate::latency::Latency;
 use crate::machine::Machine;
+use crate::watch::Moment;
 
 /// The report of one run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -96,27 +97,6 @@ pub struct GatewayFigures {
     pub retries: u64,
     /// What bounded it, in words; none: the machine.
     pub bounds: Option<String>,
-}
-
-/// The gateway at one moment; rates are those since the moment before.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Moment {
-    /// Seconds since the load began.
-    pub at_s: f64,
-    /// Data points decoded per second.
-    pub points_per_s: f64,
-    /// Samples delivered per second.
-    pub samples_per_s: f64,
-    /// Processors in use.
-    pub cores: f64,
-    /// Resident memory.
-    pub rss_bytes: u64,
-    /// Bytes of the budget in use.
-    pub budget_used_bytes: f64,
-    /// Samples handed over and not settled.
-    pub samples_in_flight: f64,
-    /// Mean age of the data points delivered since the moment before; none without any.
-    pub freshness_s: Option<f64>,
 }
 
 /// Answers to requests that were sent within one second.
@@ -234,7 +214,7 @@ impl Report {
                 )?;
             }
             if let Some(seconds) = self.freshness_s() {
-                writeln!(out, "  freshness         {seconds:>10.2} s (mean age when delivered)")?;
+                writeln!(out, "  freshness         {seconds:>10.2} s (age when delivered)")?;
             }
             if let Some(bounds) = &gateway.bounds {
                 writeln!(out, "  bounded to        {bounds}")?;
@@ -254,10 +234,11 @@ impl Report {
         writeln!(out, "took {:.1} s", self.took_s)
     }
 
-    /// Mean age of data points when they were delivered, over the whole run.
+    /// Age of data points when they were delivered: the median, second by second, over the run.
     #[must_use]
     pub fn freshness_s(&self) -> Option<f64> {
-        let ages: Vec<f64> = self.moments.iter().filter_map(|moment| moment.freshness_s).collect();
+        let ages: Vec<f64> =
+            self.moments.iter().filter_map(|moment| moment.age_seconds_p50).collect();
         (!ages.is_empty()).then(|| ages.iter().sum::<f64>() / ages.len() as f64)
     }
 }
@@ -327,10 +308,10 @@ pub mod tests {
             remarks: vec!["one & only".to_owned()],
             moments: (0..5)
                 .map(|s| Moment {
-                    at_s: f64::from(s),
-                    points_per_s: 1e4,
-                    rss_bytes: 40 << 20,
-                    freshness_s: (s > 1).then_some(0.5),
+                    at_seconds: f64::from(s),
+                    points_per_second: Some(1e4),
+                    rss_bytes: Some(40 << 20),
+                    age_seconds_p50: (s > 1).then_some(0.5),
                     ..Moment::default()
                 })
                 .collect(),
@@ -354,7 +335,7 @@ pub mod tests {
             "12.3",
             "per million points          2.00",
             "memory peak             42.0 MiB",
-            "0.50 s (mean age",
+            "0.50 s (age",
             "NOTE: one & only",
             "command: loadtest/run smoke --rate 1000",
         ] {

@@ -294,6 +294,18 @@ impl Plan {
         self.expected() + self.timeout.saturating_mul(2) + waits + SLACK
     }
 
+    /// The fastest stage, in data points per second; of a climb the last that it could have.
+    #[must_use]
+    pub fn fastest(&self) -> f64 {
+        match &self.pace {
+            Pace::Steps(steps) => steps.iter().map(|step| step.points_per_s).fold(0.0, f64::max),
+            Pace::Climb(climb) => {
+                let stages = i32::try_from(climb.most).unwrap_or(i32::MAX);
+                climb.from * climb.factor.powi(stages) * climb.beyond
+            }
+        }
+    }
+
     /// The gateway's memory promise: its budget and 128 MiB.
     #[must_use]
     pub fn memory_promise(&self) -> Option<u64> {

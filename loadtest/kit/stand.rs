@@ -12,6 +12,7 @@ use crate::balancer::{self, Balancer, Target};
 use crate::books::Stored;
 use crate::exposition;
 use crate::gateway::{self, Gateway, Setup, Usage};
+use crate::load::RUN_DIMENSION;
 use crate::options::Options;
 use crate::prometheus::{self, Prometheus};
 use crate::quota::{Limits, Quota};
@@ -90,7 +91,10 @@ impl Stand {
             match Quota::make(Limits { cpus: bounds.cpus, memory_bytes }) {
                 Ok(quota) => Some(Arc::new(quota)),
                 Err(error) => {
-                    remarks.push(format!("the gateway is NOT BOUNDED to {} CPUs: {error:#}", bounds.cpus));
+                    remarks.push(format!(
+                        "the gateway is NOT BOUNDED to {} CPUs: {error:#}",
+                        bounds.cpus
+                    ));
                     None
                 }
             }
@@ -238,7 +242,9 @@ impl Stand {
             Store::Counting(receiver) => Some(receiver.stored()),
             Store::Prometheus(server) => Some(server.stored().await?),
             Store::Api(base) => {
-                let selector = crate::load::selector(run);
+                // As the gateway names the dimension by default.
+                let selector =
+                    format!("{{__name__=~\".+_sum\",dimension_{RUN_DIMENSION}=\"{run}\"}}");
                 let around_ms = 600_000;
                 let (from_ms, to_ms) = (start_ms - around_ms, now_ms + around_ms);
                 Some(prometheus::read_back(base, &selector, from_ms, to_ms).await?)
@@ -259,7 +265,8 @@ impl Stand {
     /// The end of the gateways' logs, for a run that went wrong.
     #[must_use]
     pub fn logs(&self) -> String {
-        let log = |gateway: &Gateway| std::fs::read_to_string(gateway.log_path()).unwrap_or_default();
+        let log =
+            |gateway: &Gateway| std::fs::read_to_string(gateway.log_path()).unwrap_or_default();
         let end = |text: String| {
             let lines: Vec<&str> = text.lines().collect();
             lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
@@ -309,7 +316,8 @@ pub fn joined(all: &[Sightings]) -> Vec<crate::watch::Moment> {
             add(&mut moment.budget_used_bytes, other.budget_used_bytes);
             add(&mut moment.samples_in_flight, other.samples_in_flight);
             moment.rss_bytes = moment.rss_bytes.max(other.rss_bytes);
-            let older = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b);
+            let older =
+                |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b);
             moment.age_seconds_p50 = older(moment.age_seconds_p50, other.age_seconds_p50);
             moment.age_seconds_p99 = older(moment.age_seconds_p99, other.age_seconds_p99);
         }
@@ -341,7 +349,13 @@ fn config(plan: &Plan, key: &str, url: impl AsRef<str>) -> String {
         seconds(of.remote_timeout),
         of.lanes
     );
-    gateway::config(key, url.as_ref(), &server, &destination, "log: { format: text, level: warn }\n")
+    gateway::config(
+        key,
+        url.as_ref(),
+        &server,
+        &destination,
+        "log: { format: text, level: warn }\n",
+    )
 }
 
 /// A key that nobody else has.
@@ -369,7 +383,8 @@ mod tests {
                 .replace(gateway::INGEST, "127.0.0.1:0")
                 .replace(gateway::TELEMETRY, "127.0.0.1:0");
             let loaded = load_within(Source::Content(&text), &|_| None, None);
-            let loaded = loaded.unwrap_or_else(|faults| panic!("{}: {faults}\n{text}", scenario.name));
+            let loaded =
+                loaded.unwrap_or_else(|faults| panic!("{}: {faults}\n{text}", scenario.name));
             assert!(loaded.notes.is_empty(), "{}: {:?}", scenario.name, loaded.notes);
         }
     }
