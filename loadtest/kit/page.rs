@@ -142,7 +142,11 @@ fn latencies(out: &mut String, report: &Report) {
 fn plots(report: &Report) -> String {
     let marks: Vec<Mark> =
         report.events.iter().map(|(at_s, what)| Mark { at_s: *at_s, what: what.clone() }).collect();
-    let draw = |title: &str, unit, lines| Plot { title, unit, lines, marks: &marks }.figure();
+    // All of them show the same time.
+    let seconds_end = report.seconds.last().map_or(0.0, |second| second.at_s as f64);
+    let until_s = report.moments.last().map_or(0.0, |moment| moment.at_seconds).max(seconds_end);
+    let draw =
+        |title: &str, unit, lines| Plot { title, unit, lines, marks: &marks, until_s }.figure();
     let seconds = |name: &str, value: &dyn Fn(&crate::report::Second) -> Option<f64>| {
         let at = report.seconds.iter();
         Line::new(name, at.filter_map(|second| Some((second.at_s as f64, value(second)?))))
@@ -181,12 +185,9 @@ fn plots(report: &Report) -> String {
             vec![moments("delivered", &|moment| moment.samples_per_second)],
         ),
         draw(
-            "Freshness: age of data points when delivered",
+            "Freshness: mean age of data points when delivered",
             Unit::Seconds,
-            vec![
-                moments("p99", &|moment| moment.age_seconds_p99),
-                moments("p50", &|moment| moment.age_seconds_p50),
-            ],
+            vec![moments("age", &|moment| moment.age_seconds_mean)],
         ),
         draw("Budget", Unit::Bytes, budget),
         draw(

@@ -32,6 +32,8 @@ pub struct Plot<'a> {
     pub lines: Vec<Line>,
     /// What happened meanwhile.
     pub marks: &'a [Mark],
+    /// Seconds that the axis of time has at least.
+    pub until_s: f64,
 }
 
 /// What an axis counts.
@@ -72,7 +74,7 @@ impl Plot<'_> {
             return String::new();
         }
         let all = || lines.iter().flat_map(|line| line.at.iter());
-        let until = all().map(|at| at.0).fold(0.0, f64::max).max(1e-3);
+        let until = all().map(|at| at.0).fold(self.until_s, f64::max).max(1e-3);
         let high = all().map(|at| at.1).fold(0.0, f64::max);
         let scale = if self.unit == Unit::Bytes { MIB } else { 1.0 };
         let (top, step) = axis(high / scale);
@@ -267,7 +269,8 @@ mod tests {
             Line::new("a<b", [(0.0, 5.0), (10.0, 2e6), (f64::NAN, 1.0)]),
             Line::new("b", [(1.0, f64::INFINITY), (2.0, -3.0)]),
         ];
-        let text = Plot { title: "R&D", unit: Unit::Bytes, lines, marks: &marks }.figure();
+        let text =
+            Plot { title: "R&D", unit: Unit::Bytes, lines, marks: &marks, until_s: 0.0 }.figure();
         assert!(text.contains("R&amp;D") && text.contains("a&lt;b") && !text.contains("<outage>"));
         let points = text.split("points=\"").nth(1).and_then(|rest| rest.split('"').next());
         for pair in points.expect("a line").split(' ') {
@@ -280,7 +283,9 @@ mod tests {
 
     #[test]
     fn nothing_to_show_shows_nothing() {
-        let plot = |lines| Plot { title: "t", unit: Unit::Count, lines, marks: &[] }.figure();
+        let plot = |lines| {
+            Plot { title: "t", unit: Unit::Count, lines, marks: &[], until_s: 0.0 }.figure()
+        };
         assert_eq!(plot(vec![]), "");
         assert_eq!(plot(vec![Line::new("one", [(1.0, 1.0)])]), "");
     }

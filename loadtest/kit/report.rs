@@ -214,7 +214,7 @@ impl Report {
                 )?;
             }
             if let Some(seconds) = self.freshness_s() {
-                writeln!(out, "  freshness         {seconds:>10.2} s (age when delivered)")?;
+                writeln!(out, "  freshness         {seconds:>10.2} s (mean age when delivered)")?;
             }
             if let Some(bounds) = &gateway.bounds {
                 writeln!(out, "  bounded to        {bounds}")?;
@@ -234,11 +234,11 @@ impl Report {
         writeln!(out, "took {:.1} s", self.took_s)
     }
 
-    /// Age of data points when they were delivered: the median, second by second, over the run.
+    /// Mean age of data points when they were delivered, mean of all seconds of the run.
     #[must_use]
     pub fn freshness_s(&self) -> Option<f64> {
         let ages: Vec<f64> =
-            self.moments.iter().filter_map(|moment| moment.age_seconds_p50).collect();
+            self.moments.iter().filter_map(|moment| moment.age_seconds_mean).collect();
         (!ages.is_empty()).then(|| ages.iter().sum::<f64>() / ages.len() as f64)
     }
 }
@@ -311,7 +311,7 @@ pub mod tests {
                     at_seconds: f64::from(s),
                     points_per_second: Some(1e4),
                     rss_bytes: Some(40 << 20),
-                    age_seconds_p50: (s > 1).then_some(0.5),
+                    age_seconds_mean: (s > 1).then_some(0.5),
                     ..Moment::default()
                 })
                 .collect(),
@@ -335,7 +335,7 @@ pub mod tests {
             "12.3",
             "per million points          2.00",
             "memory peak             42.0 MiB",
-            "0.50 s (age",
+            "0.50 s (mean age",
             "NOTE: one & only",
             "command: loadtest/run smoke --rate 1000",
         ] {

@@ -318,6 +318,7 @@ pub fn joined(all: &[Sightings]) -> Vec<crate::watch::Moment> {
             moment.rss_bytes = moment.rss_bytes.max(other.rss_bytes);
             let older =
                 |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.max(b)).or(a).or(b);
+            moment.age_seconds_mean = older(moment.age_seconds_mean, other.age_seconds_mean);
             moment.age_seconds_p50 = older(moment.age_seconds_p50, other.age_seconds_p50);
             moment.age_seconds_p99 = older(moment.age_seconds_p99, other.age_seconds_p99);
         }

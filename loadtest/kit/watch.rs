@@ -70,6 +70,8 @@ pub struct Moment {
     pub points_per_second: Option<f64>,
     /// Samples delivered, per second.
     pub samples_per_second: Option<f64>,
+    /// Mean age at delivery: exact, where percentiles are no finer than the histogram's buckets.
+    pub age_seconds_mean: Option<f64>,
     /// Age at delivery of half of the data points.
     pub age_seconds_p50: Option<f64>,
     /// Age at delivery of all but one in a hundred.
@@ -238,6 +240,9 @@ fn moment(before: &Watched, after: &Watched) -> Moment {
     let rate = |name: &str, labels: &[(&str, &str)]| growth(was, is, name, labels) / seconds;
     moment.points_per_second = Some(rate("sluicegate_datapoints_total", &[]));
     moment.samples_per_second = Some(rate("sluicegate_samples_total", &[("outcome", "delivered")]));
+    let delivered = growth(was, is, "sluicegate_datapoint_age_seconds_count", &[]);
+    let seconds_sum = growth(was, is, "sluicegate_datapoint_age_seconds_sum", &[]);
+    moment.age_seconds_mean = (delivered > 0.0).then(|| seconds_sum / delivered);
     let ages = buckets(was, is, "sluicegate_datapoint_age_seconds");
     moment.age_seconds_p50 = quantile(&ages, 0.5);
     moment.age_seconds_p99 = quantile(&ages, 0.99);
