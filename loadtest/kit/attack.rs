@@ -21,6 +21,10 @@ mod results;
 
 use feed::Feed;
 
+/// Bodies per second.
+const RATE_MIN: f64 = 0.001;
+const RATE_MAX: f64 = 1e6;
+
 /// What an answer may have for its message to be known.
 const ANSWER_BYTES: &str = "64KB";
 
@@ -58,7 +62,8 @@ pub struct Attack<'a> {
     pub common_attributes: &'a [(String, String)],
     /// What the bodies are made of.
     pub load: &'a Load,
-    /// Name of the run: a dimension of every metric and a part of every request id.
+    /// Name of the run: a dimension of every metric and a part of every request id. Attacks at the
+    /// same time need different ones, since their metrics would have data points of equal times.
     pub run: &'a str,
     /// Number of the first request; attacks on one receiver must not share numbers.
     pub first: u64,
@@ -87,7 +92,8 @@ pub struct Answer {
     pub code: u16,
     /// When it was sent, since the first stage began.
     pub at: Duration,
-    /// Until the end of the answer. Vegeta counts the reading of the target in.
+    /// Until the end of the answer. Vegeta counts in what it takes to read the target, which is
+    /// noticeable with bodies of many megabytes.
     pub latency: Duration,
     /// Size of the body that was sent.
     pub bytes_out: u64,
@@ -142,7 +148,8 @@ impl Attack<'_> {
     pub async fn run(&self) -> anyhow::Result<Attacked> {
         ensure!(self.workers > 0, "without workers nothing is sent");
         for stage in self.stages {
-            ensure!(stage.rate.is_finite() && stage.rate >= 0.0, "{} is no rate", stage.rate);
+            let usual = stage.rate == 0.0 || (RATE_MIN..=RATE_MAX).contains(&stage.rate);
+            ensure!(usual, "{} is no rate of bodies per second", stage.rate);
             ensure!(!stage.duration.is_zero(), "a stage takes some time");
         }
         let targets = Targets::new(self.url, self.key, self.common_attributes, self.load.gzip > 0)?;
@@ -352,5 +359,5 @@ fn shortened(report: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
 mod tests;

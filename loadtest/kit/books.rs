@@ -139,7 +139,7 @@ impl StoredBooks {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 mod tests {
     use std::time::Duration;
 

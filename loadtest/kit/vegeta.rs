@@ -51,9 +51,7 @@ impl Vegeta {
         }
         let built = target_directory().join("vegeta").join(format!("vegeta-{VERSION}"));
         if !built.is_file() {
-            let sources = sources()?;
-            eprintln!("building vegeta {VERSION} into {} ...", built.display());
-            build(&sources, &built).await?;
+            build(&sources()?, &built).await?;
         }
         Self::at(built).await
     }
@@ -119,11 +117,19 @@ fn target_directory() -> PathBuf {
     target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
 }
 
+#[expect(clippy::disallowed_methods, reason = "nothing panics in there, and nothing outlives it")]
 async fn build(sources: &Path, built: &Path) -> anyhow::Result<()> {
     let directory = built.parent().context("no directory")?;
     std::fs::create_dir_all(directory)?;
-    // Moved into place when it is whole: two may build at the same time.
-    let unfinished = directory.join(format!("unfinished-{}", std::process::id()));
+    // One builds, the others wait for it.
+    let lock = std::fs::File::create(directory.join("lock"))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    if built.is_file() {
+        return Ok(());
+    }
+    eprintln!("building vegeta {VERSION} into {} ...", built.display());
+    // Moved into place when it is whole.
+    let unfinished = directory.join("unfinished");
     let mut command = Command::new("go");
     command.arg("build").arg("-C").arg(sources).arg("-trimpath");
     command.arg("-ldflags").arg(format!("-s -w -X main.Version={VERSION}"));
@@ -142,6 +148,7 @@ async fn build(sources: &Path, built: &Path) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     std::fs::rename(&unfinished, built)?;
+    drop(lock);
     Ok(())
 }
 

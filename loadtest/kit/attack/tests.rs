@@ -106,7 +106,10 @@ async fn every_request_has_its_answer() {
     let (url, seen) = server().await;
     let load = load(&["--points-per-body", "20"]);
     let stages = [stage(40.0, 1000), stage(0.0, 300)];
-    let attacked = attack(&vegeta, &url, &load, &stages, directory.path()).run().await.unwrap();
+    let mut attack = attack(&vegeta, &url, &load, &stages, directory.path());
+    // Nothing may time out here, however busy the machine is.
+    attack.timeout = Duration::from_secs(30);
+    let attacked = attack.run().await.unwrap();
 
     assert_eq!((attacked.killed, &attacked.first_breach), (0, &None));
     let numbers: BTreeSet<_> =
@@ -127,7 +130,7 @@ async fn every_request_has_its_answer() {
     assert_eq!(attacked.points_of(6), None);
     assert!(attacked.points.len() >= attacked.answers.len());
     assert_eq!(attacked.next(), 7 + attacked.points.len() as u64);
-    for (index, least) in [(0, 35), (1, 2)] {
+    for (index, least) in [(0, 10), (1, 2)] {
         let of_stage = attacked.answers.iter().filter(|answer| answer.stage == index);
         assert!(of_stage.clone().count() >= least, "{index}");
         assert!(of_stage.into_iter().all(|answer| answer.at >= Duration::from_secs(index as u64)));
@@ -156,7 +159,7 @@ async fn a_target_that_never_answers_is_given_up() {
     let attacked = tokio::time::timeout(Duration::from_secs(60), attacked.run()).await;
     let attacked = attacked.unwrap().unwrap();
     assert_eq!(attacked.killed, 0);
-    assert!(attacked.answers.len() >= 8);
+    assert!(attacked.answers.len() >= 2);
     for answer in &attacked.answers {
         assert_eq!(answer.code, 0);
         assert!(answer.error.contains("deadline exceeded") && !answer.error.contains("http"));
