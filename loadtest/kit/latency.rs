@@ -76,3 +76,74 @@ impl Latency {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn millis(some: impl IntoIterator<Item = u64>) -> Vec<Duration> {
+        some.into_iter().map(Duration::from_millis).collect()
+    }
+
+    #[test]
+    fn percentiles_are_the_nearest_ranks() {
+        let latency = Latency::among(millis((1..=1000).rev())).unwrap();
+        let expected = Latency {
+            answers: 1000,
+            p50: 0.5,
+            p90: 0.9,
+            p95: 0.95,
+            p99: 0.99,
+            p999: 0.999,
+            max: 1.0,
+        };
+        assert_eq!(latency, expected);
+        let few = Latency::among(millis([3, 1, 2])).unwrap();
+        assert_eq!((few.p50, few.p90, few.p999, few.max), (0.002, 0.003, 0.003, 0.003));
+        let one = Latency::among(millis([7])).unwrap();
+        assert_eq!((one.p50, one.max, one.answers), (0.007, 0.007, 1));
+        assert_eq!(Latency::among(vec![]), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn so_many_were_no_slower(some in proptest::collection::vec(0u64..1000, 1..400)) {
+            let latency = Latency::among(millis(some.iter().copied())).unwrap();
+            for (per_mille, value) in [
+                (500, latency.p50),
+                (900, latency.p90),
+                (950, latency.p95),
+                (990, latency.p99),
+                (999, latency.p999),
+                (1000, latency.max),
+            ] {
+                let seconds = |ms: &u64| Duration::from_millis(*ms).as_secs_f64();
+                let no_slower = some.iter().filter(|ms| seconds(ms) <= value).count();
+                let faster = some.iter().filter(|ms| seconds(ms) < value).count();
+                let needed = some.len() * per_mille;
+                proptest::prop_assert!(no_slower * 1000 >= needed && faster * 1000 < needed);
+            }
+        }
+    }
+
+    #[test]
+    fn classes_are_kept_apart() {
+        let answer = |code, ms| Answer {
+            number: None,
+            stage: 0,
+            code,
+            at: Duration::ZERO,
+            latency: Duration::from_millis(ms),
+            bytes_out: 0,
+            error: String::new(),
+        };
+        let answers = [answer(200, 1), answer(503, 2), answer(0, 3), answer(202, 4)];
+        let max =
+            |class| Latency::of(&answers, class).map(|latency| (latency.answers, latency.max));
+        assert_eq!(max(Class::Accepted), Some((1, 0.001)));
+        assert_eq!(max(Class::Refused), Some((2, 0.004)));
+        assert_eq!(max(Class::None), Some((1, 0.003)));
+        assert_eq!(Latency::of(&answers[..1], Class::None), None);
+    }
+}
