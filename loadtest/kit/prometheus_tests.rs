@@ -55,7 +55,7 @@ async fn what_was_written_is_read_back() {
     assert_eq!(stored.samples, all + 4);
     assert_eq!((stored.points.len(), stored.duplicated), (all + 1, 2));
     assert_eq!(stored.points.count(0..all), all);
-    assert_eq!(stored.points.gaps(0..all + 6).collect::<Vec<_>>(), [all..all + 5]);
+    assert!(stored.points.gaps(0..all + 6).eq(std::iter::once(all..all + 5)));
 
     let one = r#"{__name__=~".+_sum",host="2"}"#;
     let stored = read_back(&server.query_url(), one, begin_ms, begin_ms + 9).await.unwrap();

@@ -63,11 +63,11 @@ impl Quota {
     fn version_1(limits: Limits, mount: &Path, own: &str) -> anyhow::Result<Self> {
         let mut quota = Self { limits, version: 1, folders: Vec::new() };
         let cpu = quota.add(&mount.join("cpu"), &own_group(own, "cpu"), "cpu.cfs_quota_us")?;
-        write(&cpu, "cpu.cfs_period_us", PERIOD_US)?;
-        write(&cpu, "cpu.cfs_quota_us", quota.time_us())?;
+        write(&cpu, "cpu.cfs_period_us", &PERIOD_US)?;
+        write(&cpu, "cpu.cfs_quota_us", &quota.time_us())?;
         let own = own_group(own, "memory");
         let memory = quota.add(&mount.join("memory"), &own, "memory.limit_in_bytes")?;
-        write(&memory, "memory.limit_in_bytes", limits.memory_bytes)?;
+        write(&memory, "memory.limit_in_bytes", &limits.memory_bytes)?;
         Ok(quota)
     }
 
@@ -79,8 +79,8 @@ impl Quota {
         };
         let mut quota = Self { limits, version: 2, folders: Vec::new() };
         let group = quota.add(&mount, &own_group(own, ""), "cpu.max")?;
-        write(&group, "cpu.max", format!("{} {PERIOD_US}", quota.time_us()))?;
-        write(&group, "memory.max", limits.memory_bytes)?;
+        write(&group, "cpu.max", &format!("{} {PERIOD_US}", quota.time_us()))?;
+        write(&group, "memory.max", &limits.memory_bytes)?;
         Ok(quota)
     }
 
@@ -209,7 +209,7 @@ fn own_group(own: &str, controller: &str) -> String {
     group.unwrap_or("/").to_owned()
 }
 
-fn write(folder: &Path, file: &str, value: impl ToString) -> anyhow::Result<()> {
+fn write(folder: &Path, file: &str, value: &dyn std::fmt::Display) -> anyhow::Result<()> {
     let path = folder.join(file);
     fs::write(&path, value.to_string()).with_context(|| path.display().to_string())
 }
