@@ -81,6 +81,16 @@ const KEPT_MIN: f64 = 0.75;
 /// Numbers of requests with a wrong key are beyond those of the load.
 const APART: u64 = 1000;
 
+/// What half-open clients leave unfinished. Those who ask on and on and read no answer are left out: they
+/// are no half-open clients but a flood.
+const UNFINISHED: [Unfinished; 5] = [
+    Unfinished::Silent,
+    Unfinished::Headers,
+    Unfinished::DrippingHeaders,
+    Unfinished::Body,
+    Unfinished::DrippingBody,
+];
+
 /// Runs a plan on a stand.
 ///
 /// # Errors
@@ -243,8 +253,8 @@ async fn events(
                 }
             }
             Happening::HalfOpen(count) => {
-                let each = count.div_ceil(Unfinished::ALL.len());
-                let half_open = HalfOpen::start(&stand.url, "not-the-key", &Unfinished::ALL, each)?;
+                let each = count.div_ceil(UNFINISHED.len());
+                let half_open = HalfOpen::start(&stand.url, "not-the-key", &UNFINISHED, each)?;
                 beside.half_open = Some(half_open);
             }
             Happening::Restart(_) if !stand.is_own() => {}
