@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::page;
 use crate::report::Report;
 use crate::scenario::{ALL, Scenario};
+use crate::sizing_table;
 use crate::stand::Stand;
 use crate::table;
 use crate::vegeta::Vegeta;
@@ -79,9 +80,11 @@ pub async fn all(call: Call<'_>) -> anyhow::Result<ExitCode> {
             }));
         }
         let text = table::markdown(&reports, call.command);
-        println!("\n{text}");
+        let sizes = sizing_table::markdown(&reports);
+        println!("\n{text}\n{sizes}");
         if let Some(folder) = &call.options.report {
             write(folder, "RESULTS.md", &text)?;
+            write(folder, "SIZING.md", &sizes)?;
         }
         let passed = reports.iter().all(|report| report.passed);
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -43,6 +43,7 @@ pub mod conclusion;
 // How it is told.
 pub mod report;
 pub mod table;
+pub mod sizing_table;
 pub mod page;
 pub mod plot;
 pub mod machine;
