@@ -264,6 +264,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 #[cfg(test)]
+#[allow(missing_docs)]
 pub mod tests {
     use super::*;
     use crate::books::StoredBooks;
