@@ -32,7 +32,7 @@ pub enum Condition {
     Kept(f64),
     /// Resident memory stayed under this many bytes.
     MemoryUnder(u64),
-    /// From the first third to the last, memory grew by no more than this share and 4 MiB.
+    /// From the middle third to the last, memory grew by no more than this share and 4 MiB.
     MemoryFlat(f64),
     /// No byte of the budget is held after the load.
     BudgetReturned,
@@ -106,7 +106,7 @@ impl Condition {
                 format!("resident memory stays under {}", format_bytes(*bytes))
             }
             Self::MemoryFlat(share) => format!(
-                "memory grows by at most {} and 4MiB from the first third to the last",
+                "memory grows by at most {} and 4MiB from the middle third to the last",
                 percent(*share)
             ),
             Self::BudgetReturned => "no byte of the budget is held after the load".to_owned(),
@@ -235,7 +235,8 @@ fn within(seen: Duration, bound: Duration) -> (bool, String) {
     (seen <= bound, format!("{:.1} ms", seen.as_secs_f64() * 1e3))
 }
 
-/// The medians of the first and of the last third; none of fewer than six values.
+/// The medians of the middle and of the last third, the first being for warming up; none of fewer
+/// than six values.
 fn thirds(values: &[(f64, f64)]) -> Option<(f64, f64)> {
     let third = values.len() / 3;
     if third < 2 {
@@ -246,7 +247,7 @@ fn thirds(values: &[(f64, f64)]) -> Option<(f64, f64)> {
         part.sort_by(f64::total_cmp);
         part.get(part.len() / 2).copied()
     };
-    Some((median(values.get(..third)?)?, median(values.get(values.len() - third..)?)?))
+    Some((median(values.get(third..third * 2)?)?, median(values.get(values.len() - third..)?)?))
 }
 
 fn mib(bytes: f64) -> f64 {

@@ -79,7 +79,7 @@ fn spoilt() -> Vec<(Condition, Evidence)> {
         (
             C::MemoryFlat(0.05),
             bad(&|e| {
-                e.rss_bytes = (0..9).map(|s| (f64::from(s), 5e7 + f64::from(s) * 2e6)).collect();
+                e.rss_bytes = (0..9).map(|s| (f64::from(s), 5e7 + f64::from(s) * 4e6)).collect();
             }),
         ),
         (C::BudgetReturned, bad(&|e| e.budget_left_bytes = Some(1))),
