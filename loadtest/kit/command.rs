@@ -8,6 +8,7 @@ use sluicegate::demo::signals::Signals;
 use tokio::time::Instant;
 
 use crate::conclusion::{Circumstances, announced, conclude};
+use crate::condition::Condition;
 use crate::course::{Driver, run_in_time, trouble_lacks};
 use crate::found;
 use crate::gateway::Gateway;
@@ -115,7 +116,12 @@ async fn one(
 ) -> anyhow::Result<Report> {
     let options = call.options;
     let began = Instant::now();
-    let plan = (scenario.plan)(&options.wishes(short));
+    let mut plan = (scenario.plan)(&options.wishes(short));
+    if options.prometheus {
+        // It refuses what is out of contract, and does not say what that was.
+        plan.conditions.retain(|condition| *condition != Condition::ContractKept);
+    }
+    let plan = plan;
     let load = options.load_of(&plan.bodies, call.told)?;
     eprintln!("\n== {}: {}", scenario.name, scenario.about);
     eprintln!(
@@ -136,7 +142,11 @@ async fn one(
     } else {
         Stand::own(&plan, options, &directory).await?
     };
-    for remark in stand.remarks.iter().chain(&trouble_lacks(&plan, &stand)) {
+    let lacks = trouble_lacks(&plan, &stand);
+    if let Some(lacks) = lacks.as_ref().filter(|_| stand.is_own()) {
+        anyhow::bail!("{lacks}");
+    }
+    for remark in stand.remarks.iter().chain(&lacks) {
         eprintln!("   NOTE: {remark}");
     }
     let run = format!("r{}", fresh_name());
