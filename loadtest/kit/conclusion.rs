@@ -177,7 +177,10 @@ fn gateway_figures(
     let watched = course.sightings.iter().map(|sightings| sightings.peak_rss_bytes()).max();
     let used = course.used.iter().map(|usage| usage.peak_rss_bytes).max();
     let budget = sum(&|sightings| sightings.most("sluicegate_budget_bytes", &[]));
+    let hits = sum(&|one| one.growth("sluicegate_series_cache_hits_total", &[]));
+    let misses = sum(&|one| one.growth("sluicegate_series_cache_misses_total", &[]));
     Some(GatewayFigures {
+        series_known: (hits + misses > 0.0).then(|| hits / (hits + misses)),
         cpu_seconds,
         cpu_seconds_per_million_points: (stand.is_own() && millions > 0.0)
             .then(|| cpu_seconds / millions),

@@ -114,6 +114,9 @@ fn figures(out: &mut String, report: &Report) {
         if let Some(seconds) = report.freshness_s() {
             rows.push(("freshness", format!("{seconds:.2} s")));
         }
+        if let Some(share) = gateway.series_known {
+            rows.push(("series known", format!("{:.1} % of data points", share * 100.0)));
+        }
         if let Some(bounds) = &gateway.bounds {
             rows.push(("bounded to", bounds.clone()));
         }

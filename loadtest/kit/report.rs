@@ -95,6 +95,8 @@ pub struct GatewayFigures {
     pub budget_used_peak_bytes: u64,
     /// Requests to the destination that were sent again.
     pub retries: u64,
+    /// The share of data points whose series were known; none without any.
+    pub series_known: Option<f64>,
     /// What bounded it, in words; none: the machine.
     pub bounds: Option<String>,
 }
@@ -215,6 +217,9 @@ impl Report {
             }
             if let Some(seconds) = self.freshness_s() {
                 writeln!(out, "  freshness         {seconds:>10.2} s (mean age when delivered)")?;
+            }
+            if let Some(share) = gateway.series_known {
+                writeln!(out, "  series known      {:>10.1} % of data points", share * 100.0)?;
             }
             if let Some(bounds) = &gateway.bounds {
                 writeln!(out, "  bounded to        {bounds}")?;

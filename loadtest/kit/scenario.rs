@@ -181,7 +181,7 @@ impl Default for GatewayPlan {
     fn default() -> Self {
         Self {
             count: 1,
-            budget: Some(64 << 20),
+            budget: Some(256 << 20),
             request_deadline: Duration::from_secs(30),
             remote_timeout: Duration::from_secs(5),
             lanes: 4,

@@ -45,6 +45,6 @@ fn small(wishes: &Wishes) -> Plan {
         points_per_record: Some(1),
         ..Bodies::default()
     };
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.must([AllAccepted, NothingTwice, P99(Duration::from_secs(1))])
 }

@@ -28,7 +28,7 @@ fn half_open(wishes: &Wishes) -> Plan {
     let mut plan = Plan::steady(wishes.rate_or(5_000.0), wishes.duration_or(20));
     let at = plan.load_lasts() / 4;
     plan.events = vec![Event { at, what: Happening::HalfOpen(CONNECTIONS) }];
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     // Of requests on new connections some wait for a place.
     plan.must([
         AllAccepted,
@@ -44,7 +44,7 @@ fn keys(wishes: &Wishes) -> Plan {
     let at = plan.load_lasts() / 5;
     let strangers = Step { points_per_s: rate, duration: plan.load_lasts() * 3 / 5 };
     plan.events = vec![Event { at, what: Happening::Strangers(strangers) }];
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.must([
         AllAccepted,
         NothingTwice,

@@ -36,7 +36,7 @@ const SAMPLES_PER_POINT: f64 = 5.0;
 fn slow(wishes: &Wishes) -> Plan {
     let mut plan = Plan::steady(wishes.rate_or(2_500.0), wishes.duration_or(20));
     plan.destination = Behaviour::Delay(Duration::from_millis(200));
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.must([AllAccepted, NothingTwice, Longest(Duration::from_secs(10))])
 }
 
@@ -49,7 +49,7 @@ fn troubled(wishes: &Wishes, rate: f64, seconds: u64) -> (Plan, Duration) {
     let mut plan = Plan::of(vec![step(whole - third / 2), step(third / 2)]);
     plan.gateway.request_deadline = DEADLINE;
     plan.gateway.remote_timeout = Duration::from_secs(3);
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.timeout = DEADLINE * 2;
     (plan, third)
 }

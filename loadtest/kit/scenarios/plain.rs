@@ -37,7 +37,7 @@ fn smoke(wishes: &Wishes) -> Plan {
 fn steady(wishes: &Wishes) -> Plan {
     let duration = wishes.duration_or(if wishes.short { 20 } else { 60 });
     let mut plan = Plan::steady(wishes.rate_or(25_000.0), duration);
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.must([AllAccepted, NothingTwice, Kept(0.97), P99(CALM)])
 }
 
@@ -49,13 +49,13 @@ fn burst(wishes: &Wishes) -> Plan {
     let around = (whole - peak) / 2;
     let step = |points_per_s, duration| Step { points_per_s, duration };
     let mut plan = Plan::of(vec![step(rate, around), step(rate * 10.0, peak), step(rate, around)]);
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.must([AllAccepted, NothingTwice, P99(CALM * 2)])
 }
 
 fn soak(wishes: &Wishes) -> Plan {
     let duration = wishes.duration_or(if wishes.short { 60 } else { 300 });
     let mut plan = Plan::steady(wishes.rate_or(10_000.0), duration);
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.must([AllAccepted, NothingTwice, Kept(0.97), P99(CALM), MemoryFlat(0.05)])
 }

@@ -46,6 +46,8 @@ fn climb(wishes: &Wishes, from: f64, factor: f64, most: usize) -> Plan {
     plan.gateway.request_deadline = DEADLINE;
     plan.gateway.remote_timeout = DEADLINE / 2;
     plan.gateway.budget = Some(wishes.budget_or(32));
+    // As many as the series cache of so small a budget holds.
+    plan.bodies.metrics = Some(1000);
     plan
 }
 

@@ -16,7 +16,7 @@ fn rolling(wishes: &Wishes) -> Plan {
     let mut plan = Plan::steady(wishes.rate_or(5_000.0), wishes.duration_or(40));
     let lasts = plan.load_lasts();
     plan.gateway.count = 2;
-    plan.gateway.budget = Some(wishes.budget_or(64));
+    plan.gateway.budget = Some(wishes.budget_or(256));
     plan.events = vec![
         Event { at: lasts / 8, what: Happening::Restart(0) },
         Event { at: lasts * 9 / 16, what: Happening::Restart(1) },

@@ -19,7 +19,7 @@ const MEMORY: u64 = 512 << 20;
 const CARRIES: f64 = 20_000.0;
 
 /// p99 at which a task is said to carry a rate: what its requests may take is far more.
-const P99: Duration = Duration::from_secs(2);
+pub const P99: Duration = Duration::from_secs(2);
 
 fn sizing(wishes: &Wishes) -> Plan {
     let from = wishes.rate_or(CARRIES);
