@@ -149,6 +149,10 @@ mod lane_kit;
 #[path = "it/ledger.rs"]
 mod ledger;
 
+/// The load-test kit's smoke scenario: vegeta, the built program, and books that balance.
+#[path = "it/loadtest_smoke.rs"]
+mod loadtest_smoke;
+
 /// Requests become batches: lanes, repeats, freshness, families, the series cache.
 #[path = "it/map_batch.rs"]
 mod map_batch;

@@ -63,11 +63,12 @@ fn rooms_know_only_whom_they_may() {
 
 #[test]
 fn files_are_short_and_headed_and_well_named() {
-    let faults: Vec<String> = ["src", "tests", "benches", "fuzz/fuzz_targets", "fuzz/src"]
-        .iter()
-        .flat_map(|folder| sources(folder))
-        .flat_map(|path| form_faults(relative(&path, root()), &read(&path)))
-        .collect();
+    let faults: Vec<String> =
+        ["src", "tests", "benches", "fuzz/fuzz_targets", "fuzz/src", "loadtest"]
+            .iter()
+            .flat_map(|folder| sources(folder))
+            .flat_map(|path| form_faults(relative(&path, root()), &read(&path)))
+            .collect();
     none(&faults);
 }
 
