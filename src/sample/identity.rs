@@ -70,7 +70,8 @@ pub struct Known<'a> {
     pub labels: [&'a [u8]; 3],
 }
 
-/// What the series of one destination have in common: one lane and one stem, and few slots.
+/// What the series of one destination have in common: one lane and one stem, and few slots. No two of
+/// them are one series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alike {
     /// The stem of all of them.
@@ -299,19 +300,37 @@ impl std::fmt::Debug for Identity {
 }
 
 /// What series have in common. Without any, there is a lane all the same: no sample looks for it.
+/// Where two may be one series, the stem does not tell a row that repeats itself.
 fn alike(series: &[Option<Series<'_>>]) -> Alike {
     let mut all = series.iter().flatten();
     let Some(first) = all.next() else { return Alike { stem: 0, lane: 0, slots: 0 } };
     let is_alike = |other: &Series<'_>| (other.lane, other.stem) == (first.lane, first.stem);
-    let lane = if series.len() <= BITS && all.all(is_alike) { first.lane } else { NO_LANE };
+    let is_alike = series.len() <= BITS && all.all(is_alike) && differ(series);
+    let lane = if is_alike { first.lane } else { NO_LANE };
     let bits = series.iter().enumerate().filter(|(_, series)| series.is_some());
     let slots = bits.filter(|(slot, _)| *slot < BITS).fold(0, |bits, (slot, _)| bits | 1 << slot);
     Alike { stem: first.stem, lane, slots }
 }
 
+/// Whether no two have one hash. Asked of few only.
+fn differ(series: &[Option<Series<'_>>]) -> bool {
+    let mut rest = series;
+    while let [one, others @ ..] = rest {
+        if let Some(one) = one
+            && others.iter().flatten().any(|other| other.hash == one.hash)
+        {
+            return false;
+        }
+        rest = others;
+    }
+    true
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -319,8 +338,11 @@ mod tests {
 
     fn sets() -> impl Strategy<Value = Vec<Owned>> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
-        let series = prop::option::of((any::<u64>(), 0u64..2, 0u32..2, bytes()));
-        prop::collection::vec((bytes(), prop::collection::vec(series, 0..40), bytes()), 0..4)
+        let hash = prop_oneof![9 => any::<u64>(), 1 => 0u64..4];
+        let series = prop::option::of((hash, 0u64..2, 0u32..2, bytes()));
+        let few = prop_oneof![0..4usize, 0..40usize];
+        let series = few.prop_flat_map(move |len| prop::collection::vec(series.clone(), len));
+        prop::collection::vec((bytes(), series, bytes()), 0..4)
     }
 
     proptest! {
@@ -366,7 +388,9 @@ mod tests {
                     }));
                 }
                 let all: Vec<_> = set.series.iter().flatten().collect();
+                let hashes: BTreeSet<_> = all.iter().map(|series| series.hash).collect();
                 let is_alike = set.series.len() <= 32
+                    && hashes.len() == all.len()
                     && all.iter().all(|s| (s.lane, s.stem) == (all[0].lane, all[0].stem));
                 let alike = identity.alike(destination);
                 prop_assert_eq!(alike.is_some(), is_alike);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sluicegate::map::{Config, Naming};
+use sluicegate::map::{Config, Mapper, Naming, Outlet, Plan, relabel};
 use sluicegate::sample::Batch;
 
 use crate::map_kit::{Point, map, mapper, samples};
@@ -66,6 +66,36 @@ fn metrics_that_end_as_one_series_are_one() {
     assert_eq!(all.len(), 5);
     let sums = all.iter().find(|(series, _)| series.contains("_sum{")).unwrap().1;
     assert_eq!(*sums, [(0, 3.0), (60_000, 2.0)]);
+}
+
+/// One data point alone can say a series twice.
+#[test]
+fn statistics_that_end_as_one_series_are_one() {
+    let rule = relabel::Draft {
+        source_labels: vec!["__name__".to_owned()],
+        regex: Some("(.*)_(minimum|maximum)".to_owned()),
+        target_label: Some("__name__".to_owned()),
+        replacement: Some("${1}_edge".to_owned()),
+        ..relabel::Draft::default()
+    };
+    let edges = Mapper::new(Plan {
+        config: Config::default(),
+        external_labels: Vec::new(),
+        relabel: Vec::new(),
+        outlets: vec![Outlet { lanes: 2, write_relabel: vec![rule.build().unwrap()] }],
+    });
+    let quantiles = mapper(Config { naming: Naming::Otel, ..Config::default() }, &[2]);
+    let twice = vec![("p99".to_owned(), 5.0), ("p99.0".to_owned(), 6.0)];
+    let plain = Point::new("i-1", 0);
+    for (mapper, point, last) in
+        [(&edges, plain.clone(), 2.0), (&quantiles, Point { extended: twice, ..plain }, 6.0)]
+    {
+        let mapped = map(mapper, &[point]);
+        assert_eq!(mapped.superseded, [1]);
+        let series = settled(&mapped.batch, 0);
+        assert!(series.values().all(|samples| samples.len() == 1), "{series:?}");
+        assert!(series.values().any(|samples| samples[0].1 == last), "{series:?}");
+    }
 }
 
 #[test]

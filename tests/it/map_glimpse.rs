@@ -77,7 +77,9 @@ fn outcome(mapped: &Mapped) -> Outcome {
         for at in lane {
             let sample = batch.sample(destination, *at);
             let point = (sample.timestamp_ms, sample.value.to_bits());
-            series.entry(text(sample.labels)).or_default().push(point);
+            let points = series.entry(text(sample.labels)).or_default();
+            assert!(points.last().is_none_or(|(before, _)| *before < point.0), "out of order");
+            points.push(point);
         }
         series
     };
@@ -93,6 +95,34 @@ fn outcome(mapped: &Mapped) -> Outcome {
         mapped.limited.samples,
         mapped.cache_hits + mapped.cache_misses,
     )
+}
+
+/// By destination and series: the samples of an outcome.
+fn flat(outcome: &Outcome) -> Vec<BTreeMap<String, BTreeMap<i64, u64>>> {
+    let lanes = |lanes: &Vec<BTreeMap<String, Vec<(i64, u64)>>>| {
+        let all = lanes.iter().flatten();
+        all.map(|(series, points)| (series.clone(), points.iter().copied().collect())).collect()
+    };
+    outcome.0.iter().map(lanes).collect()
+}
+
+/// What points come to that are mapped one by one, the later in the place of the earlier.
+fn one_by_one<'p>(
+    mapper: &Mapper,
+    labels: &[(String, String)],
+    points: impl Iterator<Item = &'p Point>,
+) -> Vec<BTreeMap<String, BTreeMap<i64, u64>>> {
+    let mut all = flat(&outcome(&mapper.begin(labels, 0).finish()));
+    for point in points {
+        let mut mapping = mapper.begin(labels, 0);
+        point.read(|reading| mapping.reading(reading));
+        for (all, series) in all.iter_mut().zip(flat(&outcome(&mapping.finish()))) {
+            for (series, points) in series {
+                all.entry(series).or_default().extend(points);
+            }
+        }
+    }
+    all
 }
 
 /// Few of everything, so that much comes again; among it metrics that end as one series.
@@ -172,7 +202,7 @@ proptest! {
                 Outlet { lanes: 1, write_relabel: dropping() },
             ],
         };
-        let (read, glimpsed) = (Mapper::new(plan()), Mapper::new(plan()));
+        let [read, glimpsed, alone] = [plan(), plan(), plan()].map(Mapper::new);
         for (points, has_labels) in &requests {
             let labels: &[_] =
                 if *has_labels { &[("team".to_owned(), "x".to_owned())] } else { &[] };
@@ -189,6 +219,10 @@ proptest! {
                 point.read(|reading| by_reading.reading(reading));
             }
             let by_reading = by_reading.finish();
+            if slice.is_none() && limit.is_none() {
+                let points = points.iter().map(|(point, _)| point);
+                prop_assert_eq!(flat(&outcome(&by_reading)), one_by_one(&alone, labels, points));
+            }
             let mut by_glimpse = begin(&glimpsed);
             for (point, spelling) in points {
                 // Some decoders do not glimpse.
