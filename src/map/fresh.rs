@@ -13,6 +13,9 @@ pub(super) struct Fresh {
     last: usize,
     /// Indexes of the entries, by their content.
     places: HashTable<u32>,
+    /// Memory of the entries' texts, with the counters in front of each: asked for often, and of as
+    /// many entries as there are data points at worst.
+    text_bytes: usize,
 }
 
 impl Fresh {
@@ -29,7 +32,7 @@ impl Fresh {
     }
 
     fn count_other(&mut self, namespace: &[u8], end_ms: i64, keys: &impl BuildHasher) {
-        let Self { points, last, places } = self;
+        let Self { points, last, places, text_bytes } = self;
         let hash = |namespace: &[u8], end_ms: i64| keys.hash_one((namespace, end_ms));
         let found = places.find(hash(namespace, end_ms), |at| {
             let fresh = &points[*at as usize];
@@ -42,6 +45,7 @@ impl Fresh {
         }
         *last = points.len();
         let text = String::from_utf8_lossy(namespace);
+        *text_bytes += 2 * size_of::<usize>() + text.len();
         points.push(Freshness { namespace: text.into(), end_ms, points: 1 });
         places.insert_unique(hash(namespace, end_ms), *last as u32, |at| {
             let fresh = &points[*at as usize];
@@ -51,12 +55,32 @@ impl Fresh {
 
     /// Memory of the entries.
     pub(super) fn bytes(&self) -> usize {
-        let texts: usize = self.points.iter().map(|fresh| fresh.namespace.len()).sum();
-        self.points.capacity() * size_of::<Freshness>() + texts
+        self.points.capacity() * size_of::<Freshness>() + self.text_bytes
     }
 
     /// Memory that is not handed on.
     pub(super) fn index_bytes(&self) -> usize {
         self.places.allocation_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_memory_of_the_entries_is_counted() {
+        let (mut fresh, keys) = (Fresh::default(), foldhash::quality::RandomState::default());
+        for at in 0..100 {
+            for namespace in [&b"AWS/EC2"[..], b"AWS/EC2", b"N", b"AWS/Lambda"] {
+                fresh.count(namespace, at % 7, &keys);
+            }
+        }
+        let points: Vec<_> = fresh.points.iter().map(|fresh| fresh.points).collect();
+        assert_eq!((points.len(), points.iter().sum::<u64>()), (21, 400));
+        let texts: usize = fresh.points.iter().map(|fresh| size_of_val(&*fresh.namespace)).sum();
+        let counters = 21 * 2 * size_of::<usize>();
+        let entries = fresh.points.capacity() * size_of::<Freshness>();
+        assert_eq!(fresh.bytes(), entries + texts + counters);
     }
 }

@@ -62,7 +62,7 @@ impl Usual {
 #[derive(Default)]
 struct Lane {
     samples: Vec<SampleRef>,
-    /// One for each row whose samples are all in this lane.
+    /// One for each row whose samples are all in this lane, and of different series.
     stems: Vec<u64>,
     /// Whether it has samples of other rows.
     is_odd: bool,
@@ -153,6 +153,7 @@ impl Gathered {
             };
             let time = |at: SampleRef| rows[at.row as usize].timestamp_ms;
             let superseded = lanes.iter_mut().map(|lane| {
+                // No row repeats itself, and none another.
                 if !lane.is_odd && repeats.differ(&lane.stems) {
                     return 0;
                 }
