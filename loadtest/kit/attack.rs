@@ -359,5 +359,5 @@ fn shortened(report: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 mod tests;

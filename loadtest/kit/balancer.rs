@@ -189,7 +189,10 @@ impl Balancer {
 
     async fn ready(&mut self) -> anyhow::Result<()> {
         let over = Instant::now() + START_TIMEOUT;
-        while TcpStream::connect(self.port.address).await.is_err() || !self.control.exists() {
+        // The control socket is there before anybody listens on it.
+        while TcpStream::connect(self.port.address).await.is_err()
+            || UnixStream::connect(&self.control).await.is_err()
+        {
             self.child.lives()?;
             anyhow::ensure!(Instant::now() < over, "haproxy does not listen");
             sleep(Duration::from_millis(20)).await;

@@ -97,12 +97,6 @@ impl Books {
             stored.map(|stored| StoredBooks::close(stored, acknowledged, &others, numbered));
         books
     }
-
-    /// Whether nothing acknowledged is known to be missing.
-    #[must_use]
-    pub fn balance(&self) -> bool {
-        self.stored.as_ref().is_none_or(|stored| stored.missing.unwrap_or(0) == 0)
-    }
 }
 
 /// Ranges of missing data points that are shown.
@@ -182,7 +176,6 @@ mod tests {
     #[test]
     fn what_was_acknowledged_and_is_stored_balances() {
         let books = Books::close(&[attacked(&[200, 200])], Some(&stored(&[41..61])));
-        assert!(books.balance());
         assert_eq!(books.answers, BTreeMap::from([(200, 2)]));
         assert_eq!((books.requests, books.unanswered, books.unnumbered), (2, 0, 0));
         assert_eq!((books.points_sent, books.points_acknowledged), (20, 20));
@@ -194,7 +187,6 @@ mod tests {
     #[test]
     fn what_is_missing_is_counted_and_named() {
         let books = Books::close(&[attacked(&[200, 200])], Some(&stored(&[41..45, 46..60])));
-        assert!(!books.balance());
         let stored = books.stored.unwrap();
         assert_eq!((stored.missing, stored.first_missing), (Some(2), vec![45..46, 60..61]));
     }
@@ -203,7 +195,6 @@ mod tests {
     fn what_nobody_acknowledged_may_be_stored_or_not() {
         let attacked = attacked(&[503, 200, 0, 429]);
         let books = Books::close(&[attacked], Some(&stored(&[41..51, 51..61, 61..64, 81..83])));
-        assert!(books.balance());
         assert_eq!(books.answers, BTreeMap::from([(200, 1), (429, 1), (503, 1)]));
         assert_eq!((books.unanswered, books.points_sent, books.points_acknowledged), (1, 40, 10));
         let stored = books.stored.unwrap();
@@ -234,7 +225,7 @@ mod tests {
         let books = Books::close(&[attacked.clone()], Some(&stored(&[])));
         assert_eq!((books.points_sent, books.points_acknowledged), (20, 10));
         let stored = books.stored.clone().unwrap();
-        assert_eq!((stored.missing, stored.exact, books.balance()), (None, false, true));
+        assert_eq!((stored.missing, stored.exact), (None, false));
         assert_eq!(Books::close(&[attacked], None).stored, None);
         let json = serde_json::to_value(&books).unwrap();
         assert_eq!(json["answers"]["500"], 1);

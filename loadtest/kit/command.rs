@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use crate::conclusion::{Circumstances, announced, conclude};
 use crate::condition::Condition;
-use crate::course::{Driver, run_in_time, trouble_lacks};
+use crate::course::{Driver, run_in_time, unfit, unfit_among_all};
 use crate::found;
 use crate::gateway::Gateway;
 use crate::machine::version_of;
 use crate::options::Options;
 use crate::page;
+use crate::prometheus::now_ms;
 use crate::report::Report;
 use crate::scenario::{ALL, Scenario};
 use crate::sizing_table;
@@ -65,10 +66,17 @@ pub async fn all(call: Call<'_>) -> anyhow::Result<ExitCode> {
         let vegeta = Vegeta::find().await?;
         let wishes = call.options.wishes(true);
         let plans = ALL.iter().map(|scenario| (scenario.plan)(&wishes));
-        let expected: u64 = plans.map(|plan| plan.expected().as_secs()).sum();
-        eprintln!("{} scenarios, about {} min in all", ALL.len(), expected.div_ceil(60));
-        let mut reports = Vec::new();
+        let plans = plans.filter(|plan| unfit_among_all(plan, call.options).is_none());
+        let each: Vec<u64> = plans.map(|plan| plan.expected().as_secs()).collect();
+        let minutes = each.iter().sum::<u64>().div_ceil(60);
+        eprintln!("{} scenarios, about {minutes} min in all", each.len());
+        let (mut reports, mut skipped) = (Vec::new(), String::new());
         for scenario in ALL {
+            if let Some(why) = unfit_among_all(&(scenario.plan)(&wishes), call.options) {
+                eprintln!("\n== {}: NOT RUN: {why}", scenario.name);
+                skipped.push_str(&format!("- {} was not run: {why}\n", scenario.name));
+                continue;
+            }
             let folder = call.options.report.as_ref().map(|folder| folder.join(scenario.name));
             let report = one(scenario, call, &vegeta, true, folder.as_deref()).await;
             reports.push(report.unwrap_or_else(|error| {
@@ -80,7 +88,10 @@ pub async fn all(call: Call<'_>) -> anyhow::Result<ExitCode> {
                 }
             }));
         }
-        let text = table::markdown(&reports, call.command);
+        let mut text = table::markdown(&reports, call.command);
+        if !skipped.is_empty() {
+            text.push_str(&format!("\n{skipped}"));
+        }
         let sizes = sizing_table::markdown(&reports);
         println!("\n{text}\n{sizes}");
         if let Some(folder) = &call.options.report {
@@ -118,10 +129,15 @@ async fn one(
     let began = Instant::now();
     let mut plan = (scenario.plan)(&options.wishes(short));
     if options.prometheus {
-        // It refuses what is out of contract, and does not say what that was.
-        plan.conditions.retain(|condition| *condition != Condition::ContractKept);
+        // It refuses what is out of contract, and does not say what that was; what is written twice
+        // it takes as one sample.
+        let untold = [Condition::ContractKept, Condition::NothingTwice];
+        plan.conditions.retain(|condition| !untold.contains(condition));
     }
     let plan = plan;
+    if let Some(why) = unfit(&plan, options) {
+        anyhow::bail!("{} cannot be run: {why}", scenario.name);
+    }
     let load = options.load_of(&plan.bodies, call.told)?;
     eprintln!("\n== {}: {}", scenario.name, scenario.about);
     eprintln!(
@@ -142,18 +158,23 @@ async fn one(
     } else {
         Stand::own(&plan, options, &directory).await?
     };
-    let lacks = trouble_lacks(&plan, &stand);
-    if let Some(lacks) = lacks.as_ref().filter(|_| stand.is_own()) {
-        anyhow::bail!("{lacks}");
-    }
-    for remark in stand.remarks.iter().chain(&lacks) {
+    for remark in &stand.remarks {
         eprintln!("   NOTE: {remark}");
     }
+    if options.url.is_some() && plan.troubles() {
+        eprintln!("   NOTE: what happens to gateways and destination is up to you");
+    }
     let run = format!("r{}", fresh_name());
+    // Known before the load, rather than after hours of it.
+    stand.stored(&run, now_ms()?).await.context("what is stored cannot be asked for")?;
     let driver = Driver { vegeta, load: &load, options, run: &run, directory: &directory };
     let course = match run_in_time(&plan, &mut stand, driver).await {
         Ok(course) => course,
-        Err(error) => return Err(error.context(format!("{}\n{}", scenario.name, stand.logs()))),
+        Err(error) => {
+            let logs = stand.logs();
+            let logs = if logs.is_empty() { logs } else { format!("{logs}\n") };
+            return Err(error.context(format!("{logs}{}", scenario.name)));
+        }
     };
     let around = Circumstances {
         command: call.command.to_owned(),
@@ -198,8 +219,9 @@ fn versions(vegeta: &Vegeta, options: &Options) -> Vec<(String, String)> {
     let mut versions = vec![("vegeta".to_owned(), vegeta.version.clone())];
     let mut add = |name: &str, path: anyhow::Result<PathBuf>, flag: &str| {
         if let Some(version) = path.ok().and_then(|path| version_of(&path, flag)) {
-            let version = version.strip_prefix(&format!("{name} ")).unwrap_or(&version).to_owned();
-            versions.push((name.to_owned(), version));
+            let bare = version.strip_prefix(name).unwrap_or(&version);
+            let bare = bare.trim_start_matches([',', ' ']).trim_start_matches("version ");
+            versions.push((name.to_owned(), bare.to_owned()));
         }
     };
     if options.url.is_none() {

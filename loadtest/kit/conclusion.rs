@@ -45,6 +45,9 @@ pub fn conclude(
     // What strangers sent is not the load's: it is judged by itself.
     let strangers_stored =
         strangers.as_ref().and_then(|books| Some(books.stored.as_ref()?.unacknowledged));
+    // Captured data points have no numbers of their own, and come again and again.
+    let strangers_stored = strangers_stored.filter(|_| load.numbered());
+    let tells_twice = stand.tells_twice() && load.numbered();
     if let (Some(stored), Some(theirs)) = (&mut books.stored, strangers_stored) {
         stored.unknown = stored.unknown.saturating_sub(theirs);
     }
@@ -57,14 +60,13 @@ pub fn conclude(
         .collect();
     let moments = joined(&course.sightings);
     let gateway = gateway_figures(stand, plan, course, &books);
-    let peak = gateway.as_ref().map(|gateway| gateway.peak_rss_bytes).filter(|_| stand.is_own());
+    let peak = gateway.as_ref().and_then(|gateway| gateway.peak_rss_bytes);
     let breaches = stand.breaches();
     let stored_books = books.stored.as_ref();
     let evidence = Evidence {
         codes: codes(&books),
         missing: stored_books.and_then(|stored| stored.missing),
-        duplicated: stored_books.map(|stored| stored.duplicated),
-        stored: stored_books.map(|stored| stored.points),
+        duplicated: stored_books.map(|stored| stored.duplicated).filter(|_| tells_twice),
         accepted_p99: accepted.map(|latency| Duration::from_secs_f64(latency.p99)),
         accepted_max: accepted.map(|latency| Duration::from_secs_f64(latency.max)),
         stages: stages.clone(),
@@ -90,6 +92,17 @@ pub fn conclude(
     remarks.extend(course.remarks.iter().cloned());
     remarks.extend(breaches.into_iter().flat_map(|(_, words)| words));
     remarks.extend(attacked.iter().filter_map(|attacked| attacked.first_breach.clone()));
+    if stored.is_some() && !stand.tells_twice() {
+        remarks.push(
+            "a Prometheus takes what is written twice as one sample: duplicates are NOT COUNTED, and \
+             samples are those of `_sum` series only"
+                .to_owned(),
+        );
+    }
+    let mut watched = course.sightings.iter();
+    if !course.sightings.is_empty() && watched.all(|sightings| sightings.last().is_none()) {
+        remarks.push("/metrics did not answer: the gateway's own figures are NOT SEEN".to_owned());
+    }
     let killed: usize = attacked.iter().map(|attacked| attacked.killed).sum();
     if killed > 0 {
         remarks
@@ -100,11 +113,15 @@ pub fn conclude(
             "what is stored was NOT COUNTED: --query-url names an API that can be asked".to_owned(),
         );
     } else if !load.numbered() {
-        remarks
-            .push("captured data points have no numbers: missing ones are NOT COUNTED".to_owned());
+        remarks.push(
+            "captured data points have no numbers: missing ones, and those stored twice, are NOT \
+             COUNTED"
+                .to_owned(),
+        );
     }
     let must_be_seen = stand.is_own() && load.numbered();
-    let passed = all_hold(&conditions, must_be_seen);
+    // Books that lack answers prove nothing.
+    let passed = all_hold(&conditions, must_be_seen) && killed == 0;
     Report {
         scenario: scenario.name.to_owned(),
         about: scenario.about.to_owned(),
@@ -172,7 +189,7 @@ fn gateway_figures(
     }
     let sum =
         |of: &dyn Fn(&crate::watch::Sightings) -> f64| course.sightings.iter().map(of).sum::<f64>();
-    let cpu_seconds = sum(&|sightings| sightings.cpu_seconds());
+    let cpu_seconds = stand.is_own().then(|| sum(&|sightings| sightings.cpu_seconds()));
     let millions = books.points_acknowledged as f64 / 1e6;
     let watched = course.sightings.iter().map(|sightings| sightings.peak_rss_bytes()).max();
     let used = course.used.iter().map(|usage| usage.peak_rss_bytes).max();
@@ -182,10 +199,11 @@ fn gateway_figures(
     Some(GatewayFigures {
         series_known: (hits + misses > 0.0).then(|| hits / (hits + misses)),
         cpu_seconds,
-        cpu_seconds_per_million_points: (stand.is_own() && millions > 0.0)
-            .then(|| cpu_seconds / millions),
-        idle_rss_bytes: course.idle.iter().map(|usage| usage.rss_bytes).max().unwrap_or_default(),
-        peak_rss_bytes: watched.max(used).unwrap_or_default(),
+        cpu_seconds_per_million_points: cpu_seconds
+            .filter(|_| millions > 0.0)
+            .map(|seconds| seconds / millions),
+        idle_rss_bytes: course.idle.iter().map(|usage| usage.rss_bytes).max(),
+        peak_rss_bytes: watched.max(used).filter(|_| stand.is_own()),
         budget_bytes: if budget > 0.0 { Some(budget as u64) } else { plan.gateway.budget },
         budget_used_peak_bytes: sum(&|one| one.most("sluicegate_budget_used_bytes", &[])) as u64,
         retries: sum(&|one| one.growth("sluicegate_remote_write_retries_total", &[])) as u64,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::attack::{Attack, Attacked, Stage};
-use crate::behaviour::Behaviour;
 use crate::books::Stored;
 use crate::figures::stage_figures;
 use crate::gateway::Usage;
@@ -97,26 +96,20 @@ const UNFINISHED: [Unfinished; 5] = [
 /// If a part breaks down. What the gateway does wrong is no error: the judge sees it.
 pub async fn run(plan: &Plan, stand: &mut Stand, driver: Driver<'_>) -> anyhow::Result<Course> {
     let idle = stand.usage();
-    let watches = stand.watch(plan)?;
+    let watches = stand.watch(plan);
     let began_ms = now_ms()?;
     let began = Instant::now();
     let (url, key) = (stand.url.clone(), stand.key.clone());
     let mut beside = Beside::default();
     let mut remarks = Vec::new();
-    let attacked = {
+    let (attacks, strangers) = {
         let attacks = attacks(plan, &driver, &url, &key, began, &mut remarks);
         let strangers = strangers(plan, &driver, &url, began);
         let events = events(plan, stand, began, &mut beside);
-        tokio::pin!(attacks);
-        let rest = async { tokio::join!(strangers, events) };
-        tokio::pin!(rest);
         // What happens beside may end before the load, and a restart after it; an error ends all.
-        let both = tokio::join!(&mut attacks, &mut rest);
-        let (attacks, (strangers, events)) = both;
-        events?;
-        (attacks?, strangers?)
+        let (attacks, strangers, ()) = tokio::try_join!(attacks, strangers, events)?;
+        (attacks, strangers)
     };
-    let (attacks, strangers) = attacked;
     if let Some(half_open) = beside.half_open.take() {
         beside.opened = Some(half_open.figures().opened);
     }
@@ -322,20 +315,56 @@ pub async fn run_in_time(
     }
 }
 
-/// Whether a plan's trouble can be made here; else what is lacking.
+/// Why a plan cannot be run with these options; none if it can.
 #[must_use]
-pub fn trouble_lacks(plan: &Plan, stand: &Stand) -> Option<String> {
-    let destination = plan.destination != Behaviour::Store
-        || plan.events.iter().any(|event| matches!(event.what, Happening::Destination(_)));
-    match &stand.store {
-        Store::Counting(_) => None,
-        Store::Prometheus(_) if destination => {
-            Some("a Prometheus is never in trouble: leave --prometheus out".to_owned())
-        }
-        Store::Prometheus(_) => None,
-        Store::Api(_) | Store::Unknown => {
-            let own = destination || plan.events.iter().any(|event| event.what.takes_own());
-            own.then(|| "what happens to gateways and destination is up to you".to_owned())
-        }
+pub fn unfit(plan: &Plan, options: &Options) -> Option<&'static str> {
+    let half_open = plan.events.iter().any(|event| matches!(event.what, Happening::HalfOpen(_)));
+    let tls = options.url.as_ref().is_some_and(|url| url.starts_with("https:"));
+    if options.prometheus && plan.troubles_destination() {
+        Some("a Prometheus is never in trouble; leave --prometheus out")
+    } else if half_open && tls {
+        Some("half-open clients do not speak TLS; name an http:// URL")
+    } else {
+        None
+    }
+}
+
+/// The same where nobody stands by to make trouble.
+#[must_use]
+pub fn unfit_among_all(plan: &Plan, options: &Options) -> Option<&'static str> {
+    let others = options.url.is_some() && plan.troubles();
+    unfit(plan, options).or_else(|| {
+        others.then_some("what happens to gateways and destination is up to you; run it by itself")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::scenario::{ALL, Wishes};
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_known_before() {
+        let names = |line: &[&str], unfit: fn(&Plan, &Options) -> Option<&'static str>| {
+            let options = Line::parse_from([&["x"], line].concat()).options;
+            let plans = ALL.iter().map(|one| (one.name, (one.plan)(&Wishes::default())));
+            let some = plans.filter(|(_, plan)| unfit(plan, &options).is_some());
+            some.map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let troubled = ["ramp-destination", "slow", "outage", "throttle"];
+        assert_eq!(names(&[], unfit_among_all), [""; 0]);
+        assert_eq!(names(&["--prometheus"], unfit), troubled);
+        let plain = ["--url", "http://h/", "--key", "k"];
+        assert_eq!(names(&plain, unfit), [""; 0]);
+        assert_eq!(names(&plain, unfit_among_all), [&troubled[..], &["rolling"]].concat());
+        assert_eq!(names(&["--url", "https://h/", "--key", "k"], unfit), ["half-open"]);
     }
 }

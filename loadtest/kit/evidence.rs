@@ -17,8 +17,6 @@ pub struct Evidence {
     pub missing: Option<u64>,
     /// Data points that are stored more than once.
     pub duplicated: Option<u64>,
-    /// Data points that are stored.
-    pub stored: Option<u64>,
     /// 99 of 100 requests that were answered 200 took no longer.
     pub accepted_p99: Option<Duration>,
     /// Nor did any take longer than this.

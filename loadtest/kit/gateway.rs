@@ -174,14 +174,6 @@ impl Gateway {
         status?.code().context("the gateway ended by a signal")
     }
 
-    /// Sends a signal, such as `HUP` or `TERM`, and goes on.
-    ///
-    /// # Errors
-    /// If it is not running.
-    pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
-        self.child.as_ref().context("the gateway was stopped")?.signal(name).await
-    }
-
     /// Kills it (SIGKILL) and waits until it is gone.
     ///
     /// # Errors

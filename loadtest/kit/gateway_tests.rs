@@ -52,8 +52,8 @@ async fn it_serves_drains_dies_and_comes_again() {
         pid: Some(gateway.pid_cell()),
         metrics_url: Some(gateway.metrics_url()),
         interval: Duration::from_secs(3600),
-    })
-    .unwrap();
+        client: reqwest::Client::builder().no_proxy().build().unwrap(),
+    });
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(send(&gateway).await, 200);
     let stored = receiver.stored();

@@ -124,6 +124,15 @@ impl Load {
         }
     }
 
+    /// Data points that a captured body has on average, at least one.
+    ///
+    /// # Errors
+    /// If a captured body cannot be read.
+    pub fn captured_points_per_body(&self) -> anyhow::Result<u32> {
+        let mean = Captured::read(&self.replay)?.points_per_body();
+        u32::try_from(mean.max(1)).context("too many data points")
+    }
+
     /// Endless bodies of a run, from one number on. Two iterators of one run must not share numbers.
     ///
     /// # Errors

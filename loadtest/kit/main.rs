@@ -1,7 +1,6 @@
 //! The load-test kit: a metric stream's load, sent by vegeta, and the books of what became of it.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
-#![allow(dead_code)]
 
 use clap::Parser;
 

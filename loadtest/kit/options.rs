@@ -1,8 +1,10 @@
 //! What a run is told on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
+use sluicegate::secret::hidden_in_url;
 use sluicegate::units;
 
 use crate::load::Load;
@@ -79,10 +81,12 @@ impl Options {
     /// The load of a scenario: its own bodies, but for what was `told` on the command line.
     ///
     /// # Errors
-    /// If no body can be so large.
+    /// If no body can be so large, or a captured one cannot be read.
     pub fn load_of(&self, bodies: &Bodies, told: &dyn Fn(&str) -> bool) -> anyhow::Result<Load> {
         let mut load = self.load.clone();
         if !load.numbered() {
+            // Rates are those of data points.
+            load.points_per_body = load.captured_points_per_body()?;
             return Ok(load);
         }
         let set = |of: &mut u32, wanted: Option<u32>, name: &str| {
@@ -102,23 +106,49 @@ impl Options {
         }
     }
 
+    /// A client for `/metrics` and for what is stored, which trusts whom vegeta trusts.
+    ///
+    /// # Errors
+    /// If the certificates cannot be read.
+    pub fn client(&self) -> anyhow::Result<reqwest::Client> {
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ASK_TIMEOUT)
+            .tls_danger_accept_invalid_certs(self.insecure);
+        if let Some(file) = &self.root_certs {
+            let told = || format!("certificates in {}", file.display());
+            let pem = std::fs::read(file).with_context(told)?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem).with_context(told)?;
+            anyhow::ensure!(!certificates.is_empty(), "no {}", told());
+            builder = builder.tls_certs_merge(certificates);
+        }
+        Ok(builder.build()?)
+    }
+
     /// The access key of the gateway that is to be loaded; none if it is the kit's own.
     ///
     /// # Errors
     /// If its file cannot be read.
     pub fn access_key(&self) -> anyhow::Result<Option<String>> {
-        match (&self.key, &self.key_file) {
-            (Some(key), _) => Ok(Some(key.clone())),
-            (None, Some(file)) => match std::fs::read_to_string(file) {
-                Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
-                Err(error) => anyhow::bail!("{}: {error}", file.display()),
-            },
-            (None, None) => Ok(None),
-        }
+        access_key(self.key.as_deref(), self.key_file.as_deref())
     }
 }
 
-/// A day is the longest stage.
+/// An access key, or what its file holds but for the end of its line.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn access_key(key: Option<&str>, file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let Some(file) = file.filter(|_| key.is_none()) else { return Ok(key.map(str::to_owned)) };
+    let told = || format!("access key in {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(told)?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// For an answer, unless who asks is less patient.
+const ASK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The longest load: a week.
 const DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -142,11 +172,12 @@ fn bytes(text: &str) -> Result<u64, String> {
     units::parse_bytes(text).ok_or_else(|| "a size such as 64MiB is needed".to_owned())
 }
 
-/// The command that makes the same run again, without its key.
+/// The command that makes the same run again, without its key and what URLs have to hide.
 #[must_use]
 pub fn command_again(arguments: impl IntoIterator<Item = String>) -> String {
     let mut words = vec!["loadtest/run".to_owned()];
-    let mut arguments = arguments.into_iter().filter(|word| word != "run");
+    let mut arguments = arguments.into_iter().peekable();
+    arguments.next_if(|word| word == "run");
     while let Some(word) = arguments.next() {
         if word == "--key" {
             words.extend([word, "...".to_owned()]);
@@ -155,11 +186,21 @@ pub fn command_again(arguments: impl IntoIterator<Item = String>) -> String {
             words.push("--key=...".to_owned());
         } else if word == "--gateway" {
             arguments.next();
+        } else if let Some((option, value)) =
+            word.split_once('=').filter(|(o, _)| o.starts_with("--"))
+        {
+            if option != "--gateway" {
+                words.push(format!("{option}={}", shown(value)));
+            }
         } else {
-            words.push(word);
+            words.push(shown(&word));
         }
     }
     words.join(" ")
+}
+
+fn shown(word: &str) -> String {
+    if word.contains("://") { hidden_in_url(word).into_owned() } else { word.to_owned() }
 }
 
 #[cfg(test)]
@@ -192,6 +233,11 @@ mod tests {
             ),
             ("all --key=s3cret", "loadtest/run all --key=..."),
             ("run smoke --gateway /x/y --rate 5", "loadtest/run smoke --rate 5"),
+            ("run smoke --gateway=/x/y --report run", "loadtest/run smoke --report run"),
+            (
+                "run smoke --query-url https://me:s3cret@p.example/ --url=http://h/?k=s3cret",
+                "loadtest/run smoke --query-url https://<secret>@p.example/ --url=http://h/?k=<secret>",
+            ),
         ] {
             assert_eq!(command_again(words(given)), told);
         }

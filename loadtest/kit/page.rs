@@ -97,16 +97,13 @@ fn figures(out: &mut String, report: &Report) {
         ],
     );
     if let Some(gateway) = &report.gateway {
-        let per_million = gateway.cpu_seconds_per_million_points;
+        let number = |of: Option<f64>| of.map_or("-".to_owned(), |of| format!("{of:.2}"));
         let megabytes = |bytes: u64| format!("{:.1} MiB", mib(bytes));
         let mut rows = vec![
-            (
-                "CPU seconds per million points",
-                per_million.map_or("-".to_owned(), |s| format!("{s:.2}")),
-            ),
-            ("CPU seconds", format!("{:.2}", gateway.cpu_seconds)),
-            ("memory, peak", megabytes(gateway.peak_rss_bytes)),
-            ("memory, idle", megabytes(gateway.idle_rss_bytes)),
+            ("CPU seconds per million points", number(gateway.cpu_seconds_per_million_points)),
+            ("CPU seconds", number(gateway.cpu_seconds)),
+            ("memory, peak", gateway.peak_rss_bytes.map_or("-".to_owned(), megabytes)),
+            ("memory, idle", gateway.idle_rss_bytes.map_or("-".to_owned(), megabytes)),
             ("budget in use, peak", megabytes(gateway.budget_used_peak_bytes)),
             ("budget", gateway.budget_bytes.map_or("-".to_owned(), megabytes)),
             ("retries", grouped(gateway.retries)),

@@ -45,12 +45,6 @@ impl Points {
         words(numbers).map(|(word, mask)| self.set(word, mask)).sum()
     }
 
-    /// Whether a number would be taken.
-    #[must_use]
-    pub fn has_room(&self, number: u64) -> bool {
-        number < self.limit
-    }
-
     /// Whether a number is in.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
@@ -85,20 +79,6 @@ impl Points {
             from = self.next(start, range.end, true).unwrap_or(range.end);
             Some(start..from)
         })
-    }
-
-    /// Puts all of `other` in; gives how many were in both.
-    pub fn unite(&mut self, other: &Self) -> u64 {
-        let before = self.len + other.len;
-        for (piece, words) in other.pieces.iter().enumerate() {
-            for (index, word) in words.iter().flat_map(|words| words.iter().enumerate()) {
-                if *word != 0 {
-                    self.set((piece * WORDS + index) as u64, *word);
-                }
-            }
-        }
-        self.limit = self.limit.max(other.limit);
-        before - self.len
     }
 
     /// The next number from `from` on, below `end`, that is in or not.
@@ -200,23 +180,6 @@ mod tests {
                 prop_assert_eq!(outside + points.count(range), count);
                 prop_assert!(gaps.iter().all(|gap| model.range(gap.clone()).next().is_none()));
             }
-        }
-
-        #[test]
-        fn sets_are_united(
-            one in proptest::collection::btree_set(numbers(), 0..60),
-            other in proptest::collection::btree_set(numbers(), 0..60),
-        ) {
-            let set = |numbers: &BTreeSet<u64>| {
-                let mut points = Points::default();
-                numbers.iter().for_each(|number| assert!(points.insert(*number)));
-                points
-            };
-            let mut points = set(&one);
-            prop_assert_eq!(points.unite(&set(&other)), one.intersection(&other).count() as u64);
-            let all: BTreeSet<u64> = one.union(&other).copied().collect();
-            prop_assert_eq!(points.len(), all.len() as u64);
-            prop_assert!(all.iter().all(|number| points.contains(*number)));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sluicegate::secret::hidden_in_url;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -79,7 +80,8 @@ impl Prometheus {
     pub async fn stored(&self) -> anyhow::Result<Stored> {
         let now_ms = now_ms()?;
         // Nothing is older than its window when it starts, nor from far in the future.
-        read_back(&self.query_url(), EVERY_SUM, now_ms - 86_400_000, now_ms + 3_600_000).await
+        read_back(&client()?, &self.query_url(), EVERY_SUM, now_ms - 86_400_000, now_ms + 3_600_000)
+            .await
     }
 
     async fn ready(&mut self) -> anyhow::Result<()> {
@@ -121,7 +123,7 @@ async fn launch(
 }
 
 fn client() -> anyhow::Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().no_proxy().timeout(QUERY_TIMEOUT).build()?)
+    Ok(reqwest::Client::builder().no_proxy().build()?)
 }
 
 /// Milliseconds since 1970.
@@ -142,19 +144,19 @@ pub fn now_ms() -> anyhow::Result<i64> {
 /// # Errors
 /// If there is no answer, or none that can be read.
 pub async fn read_back(
+    client: &reqwest::Client,
     base: &str,
     selector: &str,
     start_ms: i64,
     end_ms: i64,
 ) -> anyhow::Result<Stored> {
-    let client = client()?;
     let points = Points::new(POINTS_LIMIT);
     let mut stored = Stored { points, duplicated: 0, samples: 0, exact: true };
     let mut left = vec![(start_ms, end_ms)];
     while let Some((start_ms, end_ms)) = left.pop() {
         let range = range(selector, start_ms, end_ms);
         let count = format!("sum(count_over_time({range}))");
-        let answer: Vec<Counted> = ask(&client, base, &count, end_ms).await?;
+        let answer: Vec<Counted> = ask(client, base, &count, end_ms).await?;
         let Some(count) = answer.first() else { continue };
         if count.value.1.parse::<f64>()? > PIECE_SAMPLES && start_ms < end_ms {
             let middle_ms = start_ms + (end_ms - start_ms) / 2;
@@ -162,7 +164,7 @@ pub async fn read_back(
             left.push((start_ms, middle_ms));
             continue;
         }
-        let series: Vec<Series> = ask(&client, base, &range, end_ms).await?;
+        let series: Vec<Series> = ask(client, base, &range, end_ms).await?;
         let samples = series.iter().flat_map(|series| &series.values);
         // Prometheus before 3 includes both ends of a range; the one before belongs to the piece before.
         let within = |at: f64| (start_ms..=end_ms).contains(&((at * 1000.0).round() as i64));
@@ -210,7 +212,8 @@ async fn ask<T: serde::de::DeserializeOwned>(
     let time = format!("{}.{:03}", at_ms.div_euclid(1000), at_ms.rem_euclid(1000));
     let mut url = reqwest::Url::parse(&format!("{}/api/v1/query", base.trim_end_matches('/')))?;
     url.query_pairs_mut().append_pair("query", query).append_pair("time", &time);
-    let answer = client.get(url).send().await.with_context(|| format!("{base} does not answer"))?;
+    let shown = || format!("{} does not answer", hidden_in_url(base));
+    let answer = client.get(url).timeout(QUERY_TIMEOUT).send().await.with_context(shown)?;
     let status = answer.status();
     let body = answer.bytes().await?;
     let said = || String::from_utf8_lossy(body.get(..500).unwrap_or(&body)).into_owned();

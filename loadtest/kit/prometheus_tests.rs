@@ -58,7 +58,9 @@ async fn what_was_written_is_read_back() {
     assert!(stored.points.gaps(0..all + 6).eq(std::iter::once(all..all + 5)));
 
     let one = r#"{__name__=~".+_sum",host="2"}"#;
-    let stored = read_back(&server.query_url(), one, begin_ms, begin_ms + 9).await.unwrap();
+    let stored = read_back(&client().unwrap(), &server.query_url(), one, begin_ms, begin_ms + 9)
+        .await
+        .unwrap();
     assert_eq!(stored.points.gaps(0..all).collect::<Vec<_>>(), [0..2 * each, 2 * each + 10..all]);
 
     let pid = server.pid();
@@ -68,6 +70,8 @@ async fn what_was_written_is_read_back() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_named() {
-    let error = read_back("http://127.0.0.1:9", EVERY_SUM, 0, 1).await.err().unwrap();
-    assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
+    let base = "http://me:s3cret@127.0.0.1:9";
+    let error = read_back(&client().unwrap(), base, EVERY_SUM, 0, 1).await.err().unwrap();
+    let error = format!("{error:#}");
+    assert!(error.contains("127.0.0.1:9") && !error.contains("s3cret"), "{error}");
 }

@@ -120,12 +120,6 @@ impl Quota {
         (self.limits.cpus * PERIOD_US as f64) as u64
     }
 
-    /// What it gives.
-    #[must_use]
-    pub const fn limits(&self) -> Limits {
-        self.limits
-    }
-
     /// What it is, for reports.
     #[must_use]
     pub fn describe(&self) -> String {

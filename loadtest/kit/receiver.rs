@@ -113,12 +113,6 @@ impl Receiver {
         self.state.behaviour.send_replace(behaviour);
     }
 
-    /// What it does now.
-    #[must_use]
-    pub fn behaviour(&self) -> Behaviour {
-        *self.state.behaviour.borrow()
-    }
-
     /// What is stored by now.
     #[must_use]
     pub fn stored(&self) -> Stored {

@@ -81,14 +81,15 @@ pub struct LoadFigures {
 /// The gateway's own figures.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GatewayFigures {
-    /// Processor seconds, user and system, from the load's start until everything was stored.
-    pub cpu_seconds: f64,
+    /// Processor seconds, user and system, from the load's start until everything was stored. None of
+    /// a gateway that is elsewhere, as with the memory.
+    pub cpu_seconds: Option<f64>,
     /// The same per million acknowledged data points; none without any.
     pub cpu_seconds_per_million_points: Option<f64>,
     /// Resident memory before the load.
-    pub idle_rss_bytes: u64,
+    pub idle_rss_bytes: Option<u64>,
     /// The most resident memory that it ever had.
-    pub peak_rss_bytes: u64,
+    pub peak_rss_bytes: Option<u64>,
     /// Its budget.
     pub budget_bytes: Option<u64>,
     /// The most of its budget that was seen in use.
@@ -201,12 +202,18 @@ impl Report {
         }
         if let Some(gateway) = &self.gateway {
             writeln!(out, "\ngateway")?;
-            let per_million = gateway.cpu_seconds_per_million_points;
-            let per_million = per_million.map_or("-".to_owned(), |seconds| format!("{seconds:.2}"));
-            writeln!(out, "  CPU seconds       {:>14.2}", gateway.cpu_seconds)?;
-            writeln!(out, "  per million points{per_million:>14}")?;
-            writeln!(out, "  memory idle       {:>10.1} MiB", mib(gateway.idle_rss_bytes))?;
-            writeln!(out, "  memory peak       {:>10.1} MiB", mib(gateway.peak_rss_bytes))?;
+            if let Some(seconds) = gateway.cpu_seconds {
+                writeln!(out, "  CPU seconds       {seconds:>14.2}")?;
+            }
+            if let Some(seconds) = gateway.cpu_seconds_per_million_points {
+                writeln!(out, "  per million points{seconds:>14.2}")?;
+            }
+            if let Some(bytes) = gateway.idle_rss_bytes {
+                writeln!(out, "  memory idle       {:>10.1} MiB", mib(bytes))?;
+            }
+            if let Some(bytes) = gateway.peak_rss_bytes {
+                writeln!(out, "  memory peak       {:>10.1} MiB", mib(bytes))?;
+            }
             if let Some(budget) = gateway.budget_bytes {
                 let used = mib(gateway.budget_used_peak_bytes);
                 writeln!(
@@ -304,9 +311,9 @@ pub mod tests {
             accepted: Some(Latency { answers: 50, p50: 0.0021, p99: 0.0123, ..Latency::default() }),
             stages: vec![StageFigures::default(); 2],
             gateway: Some(GatewayFigures {
-                cpu_seconds: 0.1,
+                cpu_seconds: Some(0.1),
                 cpu_seconds_per_million_points: Some(2.0),
-                peak_rss_bytes: 42 << 20,
+                peak_rss_bytes: Some(42 << 20),
                 budget_bytes: Some(64 << 20),
                 ..GatewayFigures::default()
             }),

@@ -263,6 +263,20 @@ impl Plan {
         }
     }
 
+    /// Whether something happens to the destination.
+    #[must_use]
+    pub fn troubles_destination(&self) -> bool {
+        let mut events = self.events.iter();
+        self.destination != Behaviour::Store
+            || events.any(|event| matches!(event.what, Happening::Destination(_)))
+    }
+
+    /// Whether something happens to the destination or the gateways.
+    #[must_use]
+    pub fn troubles(&self) -> bool {
+        self.troubles_destination() || self.events.iter().any(|event| event.what.takes_own())
+    }
+
     /// How long the load lasts at most.
     #[must_use]
     pub fn load_lasts(&self) -> Duration {

@@ -39,7 +39,7 @@ pub fn markdown(reports: &[Report]) -> String {
         "Basis: `steady` took {cost:.2} CPU seconds per million data points at {} points/s, and {:.0} MiB \
          at most, on {}.\n",
         grouped(rate as u64),
-        mib(gateway.peak_rss_bytes),
+        mib(gateway.peak_rss_bytes.unwrap_or_default()),
         report.machine.line()
     );
     out.push_str(
@@ -93,7 +93,7 @@ fn carried(report: &Report) -> Option<String> {
         grouped(best.acknowledged_points_per_s as u64),
         grouped((best.acknowledged_points_per_s * 60.0) as u64),
         best.p99_ms?,
-        mib(gateway.peak_rss_bytes)
+        mib(gateway.peak_rss_bytes?)
     ))
 }
 
@@ -106,7 +106,7 @@ mod tests {
     fn report(scenario: &str, stages: Vec<StageFigures>) -> Report {
         let gateway = GatewayFigures {
             cpu_seconds_per_million_points: Some(2.0),
-            peak_rss_bytes: 80 << 20,
+            peak_rss_bytes: Some(80 << 20),
             bounds: Some("cgroup version 2: 0.25 CPU, 512 MiB".to_owned()),
             ..GatewayFigures::default()
         };

@@ -61,6 +61,9 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// More than `drain_deadline`, for a machine that is busy.
 const STOP_PATIENCE: Duration = Duration::from_secs(45);
 
+/// For one look at whether budget is held.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Bounds of a gateway that is short of processor time only.
 const MEMORY_FREE: u64 = 8 << 30;
 
@@ -124,7 +127,7 @@ impl Stand {
         };
         let metrics_urls = gateways.iter().map(Gateway::metrics_url).collect();
         let bounds = quota.map(|quota| quota.describe());
-        let client = client(false)?;
+        let client = options.client()?;
         Ok(Self { url, key, gateways, balancer, store, metrics_urls, bounds, remarks, client })
     }
 
@@ -145,7 +148,7 @@ impl Stand {
             metrics_urls: options.metrics_url.iter().cloned().collect(),
             bounds: None,
             remarks: Vec::new(),
-            client: client(options.insecure)?,
+            client: options.client()?,
         })
     }
 
@@ -156,28 +159,15 @@ impl Stand {
     }
 
     /// Looks at every gateway from now on.
-    ///
-    /// # Errors
-    /// If it cannot be begun.
-    pub fn watch(&self, plan: &Plan) -> anyhow::Result<Vec<Watch>> {
-        let subjects: Vec<Subject> = if self.is_own() {
-            let own = self.gateways.iter().zip(&self.metrics_urls);
-            own.map(|(gateway, url)| Subject {
-                pid: Some(gateway.pid_cell()),
-                metrics_url: Some(url.clone()),
-                interval: look_interval(plan),
-            })
-            .collect()
-        } else {
-            let urls = self.metrics_urls.iter().cloned();
-            urls.map(|url| Subject {
-                pid: None,
-                metrics_url: Some(url),
-                interval: look_interval(plan),
-            })
-            .collect()
+    #[must_use]
+    pub fn watch(&self, plan: &Plan) -> Vec<Watch> {
+        let subject = |(place, url): (usize, &String)| Subject {
+            pid: self.gateways.get(place).map(Gateway::pid_cell),
+            metrics_url: Some(url.clone()),
+            interval: look_interval(plan),
+            client: self.client.clone(),
         };
-        subjects.into_iter().map(Watch::start).collect()
+        self.metrics_urls.iter().enumerate().map(subject).map(Watch::start).collect()
     }
 
     /// Waits until no budget is held any more, for `patience` at most. Gives what is held then, and
@@ -187,7 +177,8 @@ impl Stand {
         loop {
             let mut held = 0.0;
             for url in &self.metrics_urls {
-                let answer = self.client.get(url).send().await.ok()?.text().await.ok()?;
+                let request = self.client.get(url).timeout(SETTLE_TIMEOUT);
+                let answer = request.send().await.ok()?.text().await.ok()?;
                 let page = exposition::read(&answer, &["sluicegate_budget_used_bytes"]);
                 held += exposition::sum(&page, "sluicegate_budget_used_bytes", &[]);
             }
@@ -247,10 +238,16 @@ impl Stand {
                     format!("{{__name__=~\".+_sum\",dimension_{RUN_DIMENSION}=\"{run}\"}}");
                 let around_ms = 600_000;
                 let (from_ms, to_ms) = (start_ms - around_ms, now_ms + around_ms);
-                Some(prometheus::read_back(base, &selector, from_ms, to_ms).await?)
+                Some(prometheus::read_back(&self.client, base, &selector, from_ms, to_ms).await?)
             }
             Store::Unknown => None,
         })
+    }
+
+    /// Whether who stores can tell what was written twice.
+    #[must_use]
+    pub const fn tells_twice(&self) -> bool {
+        matches!(self.store, Store::Counting(_))
     }
 
     /// How often the contract of remote write was broken, and what was; none if nobody looked.
@@ -362,11 +359,6 @@ fn config(plan: &Plan, key: &str, url: impl AsRef<str>) -> String {
 /// A key that nobody else has.
 fn fresh_key() -> String {
     std::iter::repeat_with(fastrand::alphanumeric).take(40).collect()
-}
-
-fn client(insecure: bool) -> anyhow::Result<reqwest::Client> {
-    let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
-    Ok(builder.danger_accept_invalid_certs(insecure).build()?)
 }
 
 #[cfg(test)]

@@ -58,7 +58,9 @@ fn row(report: &Report) -> String {
         gateway
             .and_then(|gateway| gateway.cpu_seconds_per_million_points)
             .map_or_else(none, |seconds| format!("{seconds:.2}")),
-        gateway.map_or_else(none, |gateway| format!("{:.0}", mib(gateway.peak_rss_bytes))),
+        gateway
+            .and_then(|gateway| gateway.peak_rss_bytes)
+            .map_or_else(none, |bytes| format!("{:.0}", mib(bytes))),
     ];
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }

@@ -4,12 +4,14 @@
 //! repeat the URL, so that the number of a request is known even if nobody answered it.
 
 use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use base64_simd::STANDARD;
 use serde_json::json;
 
 use crate::load::{Body, Load};
+use crate::options::access_key;
 
 /// The delivery stream that the load comes from.
 const SOURCE_ARN: &str = "arn:aws:firehose:eu-west-1:111122223333:deliverystream/load";
@@ -23,9 +25,13 @@ pub struct Options {
     /// Where the gateway takes deliveries.
     #[arg(long)]
     pub url: String,
-    /// Access key; the header is left out without one.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub key: String,
+    /// Access key; the header is left out without one. Other users of this machine can see it here:
+    /// `--key-file` hides it.
+    #[arg(long, conflicts_with = "key_file")]
+    pub key: Option<String>,
+    /// The file that holds the access key.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Common attributes of the delivery stream.
     #[arg(long, value_name = "KEY=VALUE", value_parser = attribute)]
     pub common_attributes: Vec<(String, String)>,
@@ -58,7 +64,8 @@ pub fn attribute(text: &str) -> Result<(String, String), String> {
 /// If the options are wrong or standard output cannot be written to.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let gzip = options.load.gzip > 0;
-    let targets = Targets::new(&options.url, &options.key, &options.common_attributes, gzip)?;
+    let key = access_key(options.key.as_deref(), options.key_file.as_deref())?.unwrap_or_default();
+    let targets = Targets::new(&options.url, &key, &options.common_attributes, gzip)?;
     let bodies = options.load.bodies(&options.run, options.first)?;
     let enough = options.requests.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let mut out = std::io::stdout().lock();

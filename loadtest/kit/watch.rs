@@ -44,6 +44,8 @@ pub struct Subject {
     pub metrics_url: Option<String>,
     /// How often.
     pub interval: Duration,
+    /// Who asks for them.
+    pub client: reqwest::Client,
 }
 
 /// What is seen at one time.
@@ -104,14 +106,11 @@ pub struct Watch {
 
 impl Watch {
     /// Begins, with a first look at once.
-    ///
-    /// # Errors
-    /// If no HTTP client can be made.
-    pub fn start(subject: Subject) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
+    #[must_use]
+    pub fn start(subject: Subject) -> Self {
         let stop = CancellationToken::new();
-        let task = Tasks::new().spawn(watch(subject, client, stop.clone()));
-        Ok(Self { stop, task: Some(task) })
+        let task = Tasks::new().spawn(watch(subject, stop.clone()));
+        Self { stop, task: Some(task) }
     }
 
     /// Takes a last look; all that was seen.
@@ -135,7 +134,7 @@ impl Drop for Watch {
     }
 }
 
-async fn watch(subject: Subject, client: reqwest::Client, stop: CancellationToken) -> Vec<Watched> {
+async fn watch(subject: Subject, stop: CancellationToken) -> Vec<Watched> {
     let began = Instant::now();
     let mut ticks = interval(subject.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,16 +145,17 @@ async fn watch(subject: Subject, client: reqwest::Client, stop: CancellationToke
             () = stop.cancelled() => true,
             _ = ticks.tick() => false,
         };
-        all.push(look(&subject, &client, began).await);
+        all.push(look(&subject, began).await);
         if is_last {
             return all;
         }
     }
 }
 
-async fn look(subject: &Subject, client: &reqwest::Client, began: Instant) -> Watched {
+async fn look(subject: &Subject, began: Instant) -> Watched {
     let metrics = async {
-        let answer = client.get(subject.metrics_url.as_deref()?).send().await.ok()?;
+        let request = subject.client.get(subject.metrics_url.as_deref()?).timeout(LOOK_TIMEOUT);
+        let answer = request.send().await.ok()?;
         let text = answer.error_for_status().ok()?.text().await.ok()?;
         Some(exposition::read(&text, &NAMES))
     };

@@ -4,20 +4,29 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The kit: cargo builds examples before tests, beside the program.
-fn kit() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_sluicegate"));
-    let path = program.parent().unwrap().join("examples/loadtest");
-    assert!(path.is_file(), "no {}: `cargo build --example loadtest` makes it", path.display());
-    path
-}
+/// The kit, beside the program and built the same way. Cargo does not build an example that has tests of
+/// its own for those of others.
+static KIT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_BIN_EXE_sluicegate")).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "--locked", "--example", "loadtest", "--target-dir"]);
+    cargo.arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.stdin(Stdio::null()).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    folder.join("examples/loadtest")
+});
 
 /// Runs the kit; its exit code, and what it said.
 fn loadtest(arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(kit()).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new(&*KIT).args(arguments).stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())
 }

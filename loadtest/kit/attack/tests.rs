@@ -27,15 +27,9 @@ fn load(arguments: &[&str]) -> Load {
     Cli::parse_from([&["x", "--gzip", "0"], arguments].concat()).load
 }
 
-/// The real one; without it there is nothing to test.
-async fn vegeta() -> Option<Vegeta> {
-    match Vegeta::find().await {
-        Ok(vegeta) => Some(vegeta),
-        Err(error) => {
-            eprintln!("skipped, since there is no vegeta: {error:#}");
-            None
-        }
-    }
+/// The real one. Where there is none, the test fails, and says how to get it.
+async fn vegeta() -> Vegeta {
+    Vegeta::find().await.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 fn attack<'a>(
@@ -101,7 +95,7 @@ async fn server() -> (String, Arc<Mutex<BTreeSet<String>>>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_has_its_answer() {
-    let Some(vegeta) = vegeta().await else { return };
+    let vegeta = vegeta().await;
     let directory = tempfile::tempdir().unwrap();
     let (url, seen) = server().await;
     let load = load(&["--points-per-body", "20"]);
@@ -142,7 +136,7 @@ async fn every_request_has_its_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_never_answers_is_given_up() {
-    let Some(vegeta) = vegeta().await else { return };
+    let vegeta = vegeta().await;
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -170,7 +164,7 @@ async fn a_target_that_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let Some(vegeta) = vegeta().await else { return };
+    let vegeta = vegeta().await;
     let directory = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -183,7 +177,7 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn what_vegeta_says_against_it_is_told() {
-    let Some(vegeta) = vegeta().await else { return };
+    let vegeta = vegeta().await;
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("none.pem");
     let (load, stages) = (load(&[]), [stage(20.0, 300)]);

@@ -80,6 +80,11 @@ impl Captured {
         Ok(())
     }
 
+    /// Data points of a body, on average.
+    pub(super) fn points_per_body(&self) -> u64 {
+        self.points / self.bodies.len().max(1) as u64
+    }
+
     /// Writes the records of a body, and gives its share of all data points.
     pub(super) fn records(&self, number: u64, body: &mut Vec<u8>) -> Range<u64> {
         let all = self.bodies.len().max(1) as u64;

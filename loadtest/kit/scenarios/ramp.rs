@@ -34,7 +34,7 @@ fn climb(wishes: &Wishes, from: f64, factor: f64, most: usize) -> Plan {
     plan.pace = Pace::Climb(Climb {
         from: wishes.rate_or(from),
         factor,
-        step: step.min(Duration::from_secs(10)),
+        step,
         most,
         accepted: 0.9,
         p99: DEADLINE / 2,

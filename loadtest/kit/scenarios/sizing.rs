@@ -28,7 +28,7 @@ fn sizing(wishes: &Wishes) -> Plan {
     plan.pace = Pace::Climb(Climb {
         from,
         factor: 1.4,
-        step: step.min(Duration::from_secs(30)),
+        step,
         most: 6,
         accepted: 1.0,
         p99: P99,
