@@ -28,19 +28,7 @@ pub(super) enum Statistic<'a> {
 }
 
 impl<'a> Statistic<'a> {
-    /// CloudWatch's API name.
-    fn name(self) -> &'a str {
-        match self {
-            Self::Sum => "Sum",
-            Self::Minimum => "Minimum",
-            Self::Maximum => "Maximum",
-            Self::SampleCount => "SampleCount",
-            Self::Average => "Average",
-            Self::Extended(name) => name,
-        }
-    }
-
-    /// That name in snake case, by a dialect's own rule where the name comes from outside.
+    /// CloudWatch's API name in snake case, by a dialect's own rule where it comes from outside.
     fn in_snake_case(self, rule: impl FnOnce(&str) -> String) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Sum => "sum",
@@ -186,17 +174,16 @@ mod tests {
 
     #[test]
     fn plain_statistics_stand_ready_in_snake_case() {
-        for (statistic, rule) in [
-            Statistic::Sum,
-            Statistic::Minimum,
-            Statistic::Maximum,
-            Statistic::SampleCount,
-            Statistic::Average,
-        ]
-        .into_iter()
-        .flat_map(|one| [yace::snake, cloudwatch_exporter::snake].map(|rule| (one, rule)))
-        {
-            assert_eq!(statistic.in_snake_case(rule), rule(statistic.name()));
+        for (statistic, name) in [
+            (Statistic::Sum, "Sum"),
+            (Statistic::Minimum, "Minimum"),
+            (Statistic::Maximum, "Maximum"),
+            (Statistic::SampleCount, "SampleCount"),
+            (Statistic::Average, "Average"),
+        ] {
+            for rule in [yace::snake, cloudwatch_exporter::snake] {
+                assert_eq!(statistic.in_snake_case(rule), rule(name));
+            }
         }
     }
 
