@@ -2,6 +2,14 @@
 //!
 //! A second-chance clock per shard decides who leaves. An identity that is in use elsewhere never
 //! does, since its memory would outlive its place in the books. Nothing slow happens under a lock.
+//!
+//! Metrics come round by round, mostly once a minute each. Were there more of them than have room, and
+//! everyone let in, each would leave just before it comes again, and none would ever be known. So while
+//! the clock's hand finds that those within are asked for, only one newcomer in [`ODDS_MAX`] may try to
+//! get in, and looks at [`PROBES_MAX`] places: while four times as many newcomers come as there are
+//! identities within, the hand goes round once, and who was asked for in that time stays. Where the
+//! hand finds that nobody asks any more, the door opens: most of an old population is gone after some
+//! six times as many newcomers as have room.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +22,9 @@ use crate::sample::Identity;
 const SHARDS_MAX: usize = 16;
 const SHARD_BYTES_MIN: usize = 1 << 20;
 /// Identities looked at to make room for one. Not to be cached costs less than a long search.
-const PROBES_MAX: usize = 16;
+const PROBES_MAX: usize = 4;
+/// One newcomer in so many may look, at worst.
+const ODDS_MAX: u32 = 16;
 
 /// The cache's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +136,10 @@ struct Shard {
     hand: usize,
     /// Memory of the identities.
     held: usize,
+    /// One newcomer in so many may look for room; 0 is as good as 1.
+    odds: u32,
+    /// Newcomers since the last that might.
+    turned_away: u32,
 }
 
 impl Shard {
@@ -153,18 +167,31 @@ impl Shard {
             if probes == PROBES_MAX || self.places.len() == 0 || bytes > limit / 4 {
                 return (false, evictions);
             }
+            if probes == 0 && evictions == 0 {
+                self.turned_away += 1;
+                if self.turned_away < self.odds {
+                    return (false, 0);
+                }
+                self.turned_away = 0;
+            }
             let (at, entry) = match self.places.next_from(self.hand) {
                 Some(next) => next,
                 None => return (false, evictions),
             };
-            if !entry.identity.is_shared() && !entry.admitted.take_recent() {
+            let was_recent = entry.admitted.take_recent();
+            let is_shared = entry.identity.is_shared();
+            if !is_shared && !was_recent {
+                // Falls more slowly than it rises: where half are asked for, the door is shut.
+                self.odds = self.odds * 3 / 4;
                 self.held -= entry.identity.bytes();
                 // Another may move to its place, and is the next to be looked at.
                 self.places.remove(at);
                 self.hand = at;
                 evictions += 1;
             } else {
-                entry.admitted.take_recent();
+                if was_recent {
+                    self.odds = (self.odds.max(1) * 2).min(ODDS_MAX);
+                }
                 self.hand = at + 1;
                 probes += 1;
             }
@@ -173,7 +200,10 @@ impl Shard {
 
     fn insert(&mut self, hash: u64, identity: Identity) {
         self.held += identity.bytes();
-        self.places.insert(Entry { identity, hash, admitted: Admitted::default() });
+        // It was asked for just now.
+        let mut admitted = Admitted::default();
+        admitted.be_recent();
+        self.places.insert(Entry { identity, hash, admitted });
     }
 }
 
@@ -212,7 +242,7 @@ mod tests {
         }
         let stats = cache.stats();
         assert!((80..=100).contains(&stats.identities), "{stats:?}");
-        assert!(evictions > 1000, "{evictions}");
+        assert!(evictions > 100, "{evictions}");
         let found = (0..10_000u64).filter(|n| get(&cache, *n).is_some());
         assert_eq!(found.count() as u64, stats.identities);
     }
@@ -234,6 +264,54 @@ mod tests {
         }
         let gone = (43..80u64).filter(|n| get(&cache, *n).is_none());
         assert!(gone.count() > 30);
+    }
+
+    /// Asks for each number once, as the mapping does. Returns how many were known.
+    fn cycle(cache: &Cache, numbers: std::ops::Range<u64>) -> f64 {
+        let known = numbers.filter(|number| {
+            let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let found = cache.get(hash, &[&number.to_le_bytes()]);
+            if found.is_none() {
+                put_bytes(cache, hash, *number, 900);
+            }
+            let stats = cache.stats();
+            assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
+            found.is_some()
+        });
+        known.count() as f64
+    }
+
+    #[test]
+    fn of_more_than_have_room_those_within_stay() {
+        for (times, hoped) in [(2, 0.9), (4, 0.9), (8, 0.25)] {
+            let cache = Cache::new(300_000);
+            cycle(&cache, 0..1_000);
+            let room = cache.stats().identities;
+            let cache = Cache::new(300_000);
+            for round in 0..40 {
+                let known = cycle(&cache, 0..room * times);
+                let wanted = if round < 5 { 0.0 } else { hoped * room as f64 };
+                assert!(known >= wanted, "{known} of {room}, round {round} of {times}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_population_takes_the_place_of_an_old_one() {
+        for (times, rounds) in [(1, 8), (2, 4), (4, 3)] {
+            let cache = Cache::new(300_000);
+            cycle(&cache, 0..1_000);
+            let room = cache.stats().identities;
+            for _ in 0..40 {
+                cycle(&cache, 0..room * times);
+            }
+            let new = 100_000..100_000 + room * times;
+            for _ in 0..rounds {
+                cycle(&cache, new.clone());
+            }
+            let known = cycle(&cache, new);
+            assert!(known >= 0.5 * room as f64, "{known} of {room} at {times}");
+        }
     }
 
     #[test]

@@ -26,6 +26,36 @@ pub(super) struct Hashes {
     lane: foldhash::quality::FixedState,
 }
 
+/// The hashes of a series' labels without the name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nameless {
+    pub(super) lane: u64,
+    series: u64,
+}
+
+impl Hashes {
+    /// Of encoded labels: those before the name and those behind it. They count as they are cut.
+    pub(super) fn nameless(&self, before: &[u8], behind: &[u8]) -> Nameless {
+        let [mut lane, mut series] = [self.lane.build_hasher(), self.series.build_hasher()];
+        for piece in [before, behind] {
+            lane.write(piece);
+            series.write(piece);
+        }
+        Nameless { lane: lane.finish(), series: series.finish() }
+    }
+
+    /// The hash of a whole series, and its stem.
+    pub(super) fn named(&self, nameless: Nameless, metric: &str) -> (u64, u64) {
+        let hash = |name: &str| {
+            let mut series = self.series.build_hasher();
+            series.write_u64(nameless.series);
+            series.write(name.as_bytes());
+            series.finish()
+        };
+        (hash(metric), hash(without_statistic(metric)))
+    }
+}
+
 impl Draft {
     /// Encodes finished labels: legal, sorted, a name among them.
     pub(super) fn new(labels: &[(String, String)], lanes: u32, hashes: &Hashes) -> Self {
@@ -42,17 +72,10 @@ impl Draft {
                 metric = value;
             }
         }
-        let mut lane = hashes.lane.build_hasher();
-        lane.write(&bytes[..name_at.start]);
-        lane.write(&bytes[name_at.end..]);
-        let lane = (lane.finish() % u64::from(lanes.max(1))) as u32;
-        let mut series = hashes.series.build_hasher();
-        series.write(&bytes);
-        let mut stem = hashes.series.build_hasher();
-        stem.write(&bytes[..name_at.start]);
-        stem.write(without_statistic(metric).as_bytes());
-        stem.write(&bytes[name_at.end..]);
-        Self { hash: series.finish(), stem: stem.finish(), lane, bytes, ends }
+        let nameless = hashes.nameless(&bytes[..name_at.start], &bytes[name_at.end..]);
+        let (hash, stem) = hashes.named(nameless, metric);
+        let lane = (nameless.lane % u64::from(lanes.max(1))) as u32;
+        Self { hash, stem, lane, bytes, ends }
     }
 
     fn label(&self, index: usize) -> &[u8] {
@@ -76,7 +99,8 @@ fn without_statistic(name: &str) -> &str {
     if is_fraction(piece) { &stem[..last(stem)] } else { stem }
 }
 
-fn label(bytes: &mut Vec<u8>, name: &str, value: &str) {
+/// Appends a label.
+pub(super) fn label(bytes: &mut Vec<u8>, name: &str, value: &str) {
     let text_len = |text: &str| 1 + varint_len(text.len()) + text.len();
     bytes.push(1 << 3 | 2);
     varint(bytes, text_len(name) + text_len(value));

@@ -11,6 +11,8 @@
 //! the order of their names), and a label without value or with a name in `__` (other than
 //! `__name__`) goes, as in Prometheus. A series without a name goes, too.
 
+use std::borrow::Cow;
+
 use super::config::{Config, Naming};
 use super::naming;
 use crate::decode::Reading;
@@ -18,8 +20,13 @@ use crate::decode::Reading;
 /// The label that holds a series' name.
 pub(super) const NAME: &str = "__name__";
 
+/// The label of a quantile, in the dialect that has it.
+pub(super) const QUANTILE: &str = "quantile";
+
 /// Name and value.
-pub(super) type Label = (String, String);
+pub(super) type Label<'a> = (Cow<'a, str>, Cow<'a, str>);
+/// As relabelling takes them.
+pub(super) type OwnedLabel = (String, String);
 
 /// Why a label was renamed, changed or dropped while series were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,39 +102,40 @@ fn fixed(naming: Naming) -> &'static [&'static str] {
 /// `instance` is empty there and so left out. `telegraf`: dimensions under their own names; the
 /// account is `account_id` as everywhere, not `accountId`. `otel`: `Namespace`, `MetricName`, a
 /// flat label per dimension. All: `account_id`, `region`, `job`.
-pub(super) fn of_identity(
-    config: &Config,
-    reading: &Reading<'_>,
-    extra: &[Label],
+pub(super) fn of_identity<'a>(
+    config: &'a Config,
+    reading: &Reading<'a>,
+    extra: &'a [OwnedLabel],
     conflicts: &mut Conflicts,
-) -> Vec<Label> {
+) -> Vec<Label<'a>> {
     let mut labels = Vec::with_capacity(8 + extra.len() + reading.dimensions.len());
-    let mut set = |name: &str, value: &str| {
+    let mut set = |name: &'static str, value: Cow<'a, str>| {
         if !value.is_empty() {
-            labels.push((name.to_owned(), value.to_owned()));
+            labels.push((Cow::Borrowed(name), value));
         }
     };
-    set("account_id", reading.account);
-    set("region", reading.region);
+    set("account_id", reading.account.into());
+    set("region", reading.region.into());
     match config.naming {
         Naming::Yace => {
-            set("name", "global");
-            set("namespace", reading.namespace);
+            set("name", "global".into());
+            set("namespace", reading.namespace.into());
         }
         Naming::CloudwatchExporter | Naming::Telegraf => {}
         Naming::Otel => {
-            set("Namespace", reading.namespace);
-            set("MetricName", reading.metric);
+            set("Namespace", reading.namespace.into());
+            set("MetricName", reading.metric.into());
         }
     }
     match &config.job {
-        Some(job) => set("job", job),
-        None => set("job", &naming::job(config.naming, reading.namespace)),
+        Some(job) => set("job", job.into()),
+        None => set("job", naming::job(config.naming, reading.namespace)),
     }
 
     let mut names = Names { fixed: fixed(config.naming), suffixes: Vec::new() };
     for (name, value) in extra.iter().filter(|(_, value)| !value.is_empty()) {
-        names.add(&mut labels, naming::label(name), value, "attribute_", conflicts);
+        let label = naming::label(name).into();
+        names.add(&mut labels, label, value, "attribute_", conflicts);
     }
     let mut dimensions: Vec<_> = reading
         .dimensions
@@ -135,7 +143,7 @@ pub(super) fn of_identity(
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| {
             let label = naming::dimension(config.naming, name);
-            (!label.ends_with(name.as_ref()), name, value, label)
+            (!label.ends_with(name.as_ref()), name.as_ref(), value.as_ref(), label)
         })
         .collect();
     dimensions.sort();
@@ -153,31 +161,35 @@ struct Names {
 }
 
 impl Names {
-    fn add(
+    fn add<'a>(
         &mut self,
-        labels: &mut Vec<Label>,
-        label: String,
-        value: &str,
+        labels: &mut Vec<Label<'a>>,
+        label: Cow<'a, str>,
+        value: &'a str,
         prefix: &str,
         conflicts: &mut Conflicts,
     ) {
-        let is_reserved = self.fixed.contains(&label.as_str()) || label.starts_with("__");
+        let is_reserved = self.fixed.contains(&label.as_ref()) || label.starts_with("__");
         let label = if is_reserved || self.is_taken(labels, &label) {
             conflicts.count(if is_reserved { Conflict::Reserved } else { Conflict::Duplicate });
-            let wanted = if label.starts_with(prefix) { label } else { format!("{prefix}{label}") };
-            self.free(labels, wanted)
+            let wanted = if label.starts_with(prefix) {
+                label.into_owned()
+            } else {
+                format!("{prefix}{label}")
+            };
+            self.free(labels, wanted).into()
         } else {
             label
         };
-        labels.push((label, value.to_owned()));
+        labels.push((label, value.into()));
     }
 
-    fn is_taken(&self, labels: &[Label], label: &str) -> bool {
-        self.fixed.contains(&label) || labels.iter().any(|(name, _)| name == label)
+    fn is_taken<T: AsRef<str>>(&self, labels: &[(T, T)], label: &str) -> bool {
+        self.fixed.contains(&label) || labels.iter().any(|(name, _)| name.as_ref() == label)
     }
 
     /// The name itself, or with the first number from 2 up that makes it free.
-    fn free(&mut self, labels: &[Label], wanted: String) -> String {
+    fn free<T: AsRef<str>>(&mut self, labels: &[(T, T)], wanted: String) -> String {
         if !self.is_taken(labels, &wanted) {
             return wanted;
         }
@@ -196,9 +208,14 @@ impl Names {
     }
 }
 
+/// Whether a label that is neither a name nor a quantile may be sent as it is.
+pub(super) fn is_finished(name: &str, value: &str) -> bool {
+    !value.is_empty() && !name.starts_with("__") && name != QUANTILE && naming::is_label(name)
+}
+
 /// Makes relabelled labels such as may be sent: no empty values, legal and unique names, sorted.
 /// False if there is no name, and so no series.
-pub(super) fn finish(labels: &mut Vec<Label>, conflicts: &mut Conflicts) -> bool {
+pub(super) fn finish(labels: &mut Vec<OwnedLabel>, conflicts: &mut Conflicts) -> bool {
     labels.retain(|(name, value)| !value.is_empty() && (name == NAME || !name.starts_with("__")));
     let Some((_, metric)) = labels.iter_mut().find(|(name, _)| name == NAME) else {
         conflicts.count(Conflict::NoName);
@@ -208,7 +225,7 @@ pub(super) fn finish(labels: &mut Vec<Label>, conflicts: &mut Conflicts) -> bool
         *metric = naming::metric(metric);
         conflicts.count(Conflict::IllegalMetricName);
     }
-    let mut illegal: Vec<Label> =
+    let mut illegal: Vec<OwnedLabel> =
         labels.extract_if(.., |(name, _)| !naming::is_label(name)).collect();
     illegal.sort_unstable();
     let mut names = Names { fixed: &[], suffixes: Vec::new() };
@@ -228,7 +245,7 @@ pub(super) fn finish(labels: &mut Vec<Label>, conflicts: &mut Conflicts) -> bool
 mod tests {
     use super::*;
 
-    fn owned(labels: &[(&str, &str)]) -> Vec<Label> {
+    fn owned(labels: &[(&str, &str)]) -> Vec<OwnedLabel> {
         labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
@@ -240,7 +257,7 @@ mod tests {
         naming: Naming,
         dimensions: &[(&str, &str)],
         extra: &[(&str, &str)],
-    ) -> (Vec<Label>, Vec<(&'static str, u64)>) {
+    ) -> (Vec<OwnedLabel>, Vec<(&'static str, u64)>) {
         let dimensions: Vec<_> =
             dimensions.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let reading = Reading {
@@ -261,7 +278,10 @@ mod tests {
         };
         let config = Config { naming, job: Some("j".to_owned()), ..Config::default() };
         let mut conflicts = Conflicts::default();
-        let mut labels = of_identity(&config, &reading, &owned(extra), &mut conflicts);
+        let extra = owned(extra);
+        let labels = of_identity(&config, &reading, &extra, &mut conflicts);
+        let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let mut labels: Vec<OwnedLabel> = labels.collect();
         labels.sort_unstable();
         (labels, counted(&conflicts))
     }

@@ -2,17 +2,16 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
-
 use super::config::Timestamp;
+use super::families::Families;
 use super::fresh::Fresh;
 use super::gathered::{Gathered, Point};
-use super::labels::{Conflict, Conflicts, Label};
+use super::labels::{Conflict, Conflicts, OwnedLabel};
 use super::mapper::Mapper;
 use super::series_limit::{Admitted, Limited};
 use super::{key, render};
 use crate::decode::{Format, Glimpse, Reading};
-use crate::sample::{Batch, Family, Identity};
+use crate::sample::{Batch, Identity};
 
 /// What a request's readings became.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl Slice {
 /// The mapping of one request.
 pub struct Mapping<'m> {
     mapper: &'m Mapper,
-    extra_labels: Vec<Label>,
+    extra_labels: Vec<OwnedLabel>,
     /// The key of the data point at hand; the extra labels' part is written once.
     key: Vec<u8>,
     extra_end: usize,
@@ -85,11 +84,7 @@ pub struct Mapping<'m> {
     /// Memory of identities that were made here.
     made_bytes: usize,
     fresh: Fresh,
-    families: Vec<Family>,
-    /// Indexes of the families, by their content.
-    family_places: HashTable<u32>,
-    /// Memory of the families' texts.
-    family_bytes: usize,
+    families: Families,
     points_by_format: [u64; 3],
     hits: u64,
     misses: u64,
@@ -104,7 +99,7 @@ impl std::fmt::Debug for Mapping<'_> {
 }
 
 impl<'m> Mapping<'m> {
-    pub(super) fn new(mapper: &'m Mapper, extra_labels: &[Label], minute: u32) -> Self {
+    pub(super) fn new(mapper: &'m Mapper, extra_labels: &[OwnedLabel], minute: u32) -> Self {
         let mut key = Vec::new();
         key::begin(&mut key, extra_labels);
         Self {
@@ -119,9 +114,7 @@ impl<'m> Mapping<'m> {
             gathered: Gathered::new(mapper.plan.outlets.iter().map(|outlet| outlet.lanes)),
             made_bytes: 0,
             fresh: Fresh::default(),
-            families: Vec::new(),
-            family_places: HashTable::new(),
-            family_bytes: 0,
+            families: Families::default(),
             points_by_format: [0; 3],
             hits: 0,
             misses: 0,
@@ -196,7 +189,7 @@ impl<'m> Mapping<'m> {
             + self.key.capacity()
             + self.gathered.stem_bytes()
             + self.fresh.index_bytes()
-            + self.family_places.allocation_size();
+            + self.families.index_bytes();
         // Half as much again: while a vector grows, its old place is held beside the new one, and an
         // allocator has not given back yet what the last request left.
         (bytes + bytes / 2 + self.gathered.scratch_bytes()) as u64
@@ -213,7 +206,7 @@ impl<'m> Mapping<'m> {
         let bytes = self.kept_bytes() as u64;
         let batch = Batch {
             freshness: self.fresh.points,
-            families: self.families,
+            families: self.families.met,
             ..self.gathered.batch()
         };
         let samples = |lanes: &Vec<Vec<_>>| lanes.iter().map(|lane| lane.len() as u64).sum();
@@ -233,31 +226,27 @@ impl<'m> Mapping<'m> {
 
     /// What remains once the mapping is finished.
     fn kept_bytes(&self) -> usize {
-        self.made_bytes
-            + self.family_bytes
-            + self.families.capacity() * size_of::<Family>()
-            + self.fresh.bytes()
-            + self.gathered.bytes()
+        self.made_bytes + self.families.bytes() + self.fresh.bytes() + self.gathered.bytes()
     }
 
     /// Takes a data point whose identity is not known. Its key stands ready.
     #[cold]
     fn unknown(&mut self, hash: u64, reading: &Reading<'_>) {
         self.misses += 1;
-        let Mapper { plan, cache, hashes, .. } = self.mapper;
+        let Mapper { plan, cache, hashes, keys, .. } = self.mapper;
         // A glimpse's key does not decide what becomes of the data point.
         let key_bytes = self.extra_end + key::reading_bytes(reading);
         let is_too_long = render::is_too_long(key_bytes, reading);
-        let made = if is_too_long {
+        let mut identity = if is_too_long {
             render::nothing(plan, reading, &mut self.conflicts)
         } else {
-            let (extra, conflicts) = (&self.extra_labels, &mut self.conflicts);
-            render::identity(plan, hashes, &self.key, reading, extra, conflicts)
+            let (extra, families) = (&self.extra_labels, &mut self.families);
+            let mut met = |destination, name: &str| {
+                families.meet(keys, destination, name, reading.unit);
+            };
+            let conflicts = &mut self.conflicts;
+            render::identity(plan, hashes, &self.key, reading, extra, conflicts, &mut met)
         };
-        for family in made.families {
-            self.family(family);
-        }
-        let mut identity = made.identity;
         if !is_too_long {
             self.made_bytes += identity.bytes();
             let put = cache.put(hash, &[&self.key], identity);
@@ -273,20 +262,6 @@ impl<'m> Mapping<'m> {
             reading.format,
             Point::from_reading(reading),
         );
-    }
-
-    fn family(&mut self, family: Family) {
-        let Self { families, family_places: places, mapper, .. } = self;
-        let hash = |family: &Family| {
-            mapper.keys.hash_one((family.destination, &family.name, &family.unit))
-        };
-        let found = places.find(hash(&family), |at| families[*at as usize] == family);
-        if found.is_none() {
-            let at = families.len() as u32;
-            places.insert_unique(hash(&family), at, |at| hash(&families[*at as usize]));
-            self.family_bytes += family.name.capacity() + family.unit.capacity();
-            families.push(family);
-        }
     }
 
     /// Appends a row and its samples. A data point of which no destination wants a sample leaves

@@ -14,6 +14,7 @@ mod mapper;
 mod mapping;
 mod gathered;
 mod fresh;
+mod families;
 // What a reading is looked up by, and the memory of what is known.
 mod key;
 mod cache;
@@ -23,6 +24,7 @@ mod statistics;
 mod naming;
 mod labels;
 mod render;
+mod siblings;
 mod encode;
 // How many series there may be.
 mod series_limit;

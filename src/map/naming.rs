@@ -9,6 +9,8 @@ mod otel;
 mod telegraf;
 mod yace;
 
+use std::borrow::Cow;
+
 use super::config::Naming;
 
 pub(super) use legal::{is_label, is_metric, label, metric};
@@ -26,16 +28,16 @@ pub(super) enum Statistic<'a> {
 }
 
 impl<'a> Statistic<'a> {
-    /// CloudWatch's API name.
-    fn name(self) -> &'a str {
-        match self {
-            Self::Sum => "Sum",
-            Self::Minimum => "Minimum",
-            Self::Maximum => "Maximum",
-            Self::SampleCount => "SampleCount",
-            Self::Average => "Average",
-            Self::Extended(name) => name,
-        }
+    /// CloudWatch's API name in snake case, by a dialect's own rule where it comes from outside.
+    fn in_snake_case(self, rule: impl FnOnce(&str) -> String) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Sum => "sum",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::SampleCount => "sample_count",
+            Self::Average => "average",
+            Self::Extended(name) => return Cow::Owned(rule(name)),
+        })
     }
 }
 
@@ -43,7 +45,7 @@ impl<'a> Statistic<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) name: String,
-    pub(super) quantile: Option<String>,
+    pub(super) quantile: Option<Cow<'static, str>>,
 }
 
 /// The part of an identity's names that its statistics share.
@@ -51,6 +53,7 @@ pub(super) struct Named {
 pub(super) struct Stem {
     naming: Naming,
     text: String,
+    is_legal: bool,
 }
 
 impl Stem {
@@ -68,7 +71,8 @@ impl Stem {
             Naming::Telegraf => telegraf::stem(namespace, metric),
             Naming::Otel => otel::stem(namespace, metric, unit),
         };
-        Self { naming, text }
+        let is_legal = is_metric(&text);
+        Self { naming, text, is_legal }
     }
 
     /// Names one of its statistics.
@@ -80,28 +84,39 @@ impl Stem {
             Naming::Telegraf => (telegraf::name(stem, statistic), None),
             Naming::Otel => otel::name(stem, statistic),
         };
-        let name = if is_metric(&name) { name } else { metric(&name) };
+        // What is appended for a plain statistic is legal.
+        let is_legal = self.is_legal && !matches!(statistic, Statistic::Extended(_));
+        let name = if is_legal || is_metric(&name) { name } else { metric(&name) };
         Named { name, quantile }
     }
 }
 
 /// The label of a dimension: legal, but not yet checked against other labels.
-pub(super) fn dimension(naming: Naming, name: &str) -> String {
+pub(super) fn dimension(naming: Naming, name: &str) -> Cow<'_, str> {
     let text = match naming {
-        Naming::Yace => yace::dimension(name),
-        Naming::CloudwatchExporter => cloudwatch_exporter::dimension(name),
+        Naming::Yace => yace::dimension(name).into(),
+        Naming::CloudwatchExporter => cloudwatch_exporter::dimension(name).into(),
         Naming::Telegraf => telegraf::dimension(name),
         Naming::Otel => otel::dimension(name),
     };
-    if is_label(&text) { text } else { label(&text) }
+    if is_label(&text) { text } else { label(&text).into() }
 }
 
 /// The `job` label where the configuration says nothing of it.
-pub(super) fn job(naming: Naming, namespace: &str) -> String {
+pub(super) fn job(naming: Naming, namespace: &str) -> Cow<'static, str> {
     match naming.job() {
-        Some(job) => job.to_owned(),
-        None => cloudwatch_exporter::job(namespace),
+        Some(job) => job.into(),
+        None => cloudwatch_exporter::job(namespace).into(),
     }
+}
+
+/// Stem and suffix with `_` between them.
+fn suffixed(stem: &str, suffix: &str) -> String {
+    let mut name = String::with_capacity(stem.len() + 1 + suffix.len());
+    name.push_str(stem);
+    name.push('_');
+    name.push_str(suffix);
+    name
 }
 
 /// Lower case, one character for one, as Go's `strings.ToLower` maps.
@@ -110,6 +125,9 @@ fn lower(text: &str) -> String {
 }
 
 fn lower_char(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
     c.to_lowercase().next().unwrap_or(c)
 }
 
@@ -152,6 +170,21 @@ mod tests {
             }
         }
         assert!(checked > 250, "{checked}");
+    }
+
+    #[test]
+    fn plain_statistics_stand_ready_in_snake_case() {
+        for (statistic, name) in [
+            (Statistic::Sum, "Sum"),
+            (Statistic::Minimum, "Minimum"),
+            (Statistic::Maximum, "Maximum"),
+            (Statistic::SampleCount, "SampleCount"),
+            (Statistic::Average, "Average"),
+        ] {
+            for rule in [yace::snake, cloudwatch_exporter::snake] {
+                assert_eq!(statistic.in_snake_case(rule), rule(name));
+            }
+        }
     }
 
     #[test]

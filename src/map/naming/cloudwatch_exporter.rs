@@ -1,6 +1,6 @@
 //! As the Java `cloudwatch_exporter` names (`CloudWatchCollector`).
 
-use super::{Statistic, legal::is_legal_char, lower};
+use super::{Statistic, legal::is_legal_char, lower, suffixed};
 
 /// Metrics of DynamoDB that exist for tables and for their indexes under one name.
 const AMBIGUOUS: [&str; 6] = [
@@ -30,7 +30,7 @@ pub(super) fn stem<'a>(
 
 /// `<stem>_<statistic>`: the parts are made safe one by one, so that `__` can stand between.
 pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> String {
-    format!("{stem}_{}", safe(&snake(statistic.name()), true))
+    suffixed(stem, &statistic.in_snake_case(|name| safe(&snake(name), true)))
 }
 
 /// Snake case, no prefix.
@@ -44,7 +44,7 @@ pub(super) fn job(namespace: &str) -> String {
 }
 
 /// `([a-z0-9])([A-Z])` -> `$1_$2`, then lower case.
-fn snake(text: &str) -> String {
+pub(super) fn snake(text: &str) -> String {
     let mut snake = String::with_capacity(text.len() + 8);
     let mut previous = '\0';
     for c in text.chars() {

@@ -28,9 +28,11 @@ pub(super) fn is_legal_char(c: char, colon: bool) -> bool {
 }
 
 fn is_legal(name: &str, colon: bool) -> bool {
+    // What is not ASCII is not legal, nor is any byte of it.
+    let is_legal = |byte: u8| is_legal_char(char::from(byte), colon);
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| is_legal_char(c, colon))
+        && name.bytes().all(is_legal)
 }
 
 fn sanitised(name: &str, colon: bool) -> String {

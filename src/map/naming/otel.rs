@@ -1,7 +1,9 @@
 //! As the OpenTelemetry Collector's remote-write exporter names (`prometheus/otlptranslator`, with
 //! unit suffixes) what CloudWatch sends as `amazonaws.com/<namespace>/<metric>`.
 
-use super::Statistic;
+use std::borrow::Cow;
+
+use super::{Statistic, is_label, suffixed};
 
 /// The name's tokens, and the unit's unless they are among them.
 pub(super) fn stem(namespace: &str, metric: &str, unit: &str) -> String {
@@ -28,16 +30,16 @@ pub(super) fn stem(namespace: &str, metric: &str, unit: &str) -> String {
 /// `_sum` and `_count`; minimum, maximum and percentiles are quantiles. The original has neither
 /// the average nor other statistics: `_average`, `_IQM`, `_TM_10_percent:90_percent`. (`p100` is the maximum and
 /// `p0` the minimum: one series, as CloudWatch defines them and the original has it.)
-pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> (String, Option<String>) {
-    let suffixed = |suffix: &str| (format!("{stem}_{suffix}"), None);
+pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> (String, Option<Cow<'static, str>>) {
+    let suffixed = |suffix: &str| (suffixed(stem, suffix), None);
     match statistic {
         Statistic::Sum => suffixed("sum"),
         Statistic::SampleCount => suffixed("count"),
         Statistic::Average => suffixed("average"),
-        Statistic::Minimum => (stem.to_owned(), Some("0".to_owned())),
-        Statistic::Maximum => (stem.to_owned(), Some("1".to_owned())),
+        Statistic::Minimum => (stem.to_owned(), Some("0".into())),
+        Statistic::Maximum => (stem.to_owned(), Some("1".into())),
         Statistic::Extended(name) => match quantile(name) {
-            Some(quantile) => (stem.to_owned(), Some(quantile)),
+            Some(quantile) => (stem.to_owned(), Some(quantile.into())),
             None => {
                 let name = name.replace('%', "_percent");
                 suffixed(&tokens(&name).collect::<Vec<_>>().join("_"))
@@ -48,15 +50,18 @@ pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> (String, Option<Stri
 
 /// A flat label per dimension, sanitised as the original sanitises attributes. (The original has
 /// all of them in one label of JSON, `Dimensions`, by which nothing can be selected.)
-pub(super) fn dimension(name: &str) -> String {
+pub(super) fn dimension(name: &str) -> Cow<'_, str> {
+    if is_label(name) && !name.starts_with('_') {
+        return name.into();
+    }
     let legal = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
     let label: String = legal.collect();
     if label.starts_with(|c: char| c.is_ascii_digit()) {
-        format!("key_{label}")
+        format!("key_{label}").into()
     } else if label.starts_with('_') && !label.starts_with("__") {
-        format!("key{label}")
+        format!("key{label}").into()
     } else {
-        label
+        label.into()
     }
 }
 

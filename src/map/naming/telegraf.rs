@@ -1,7 +1,9 @@
 //! As Telegraf's `cloudwatch_metric_streams` input names, sanitised as its Prometheus serializers
 //! sanitise.
 
-use super::{Statistic, is_label, is_metric, legal::is_legal_char, lower};
+use std::borrow::Cow;
+
+use super::{Statistic, is_label, is_metric, legal::is_legal_char, lower, suffixed};
 
 /// The measurement: lower case, `/` as `_`. Other characters are looked at with the field's name.
 pub(super) fn stem(namespace: &str, metric: &str) -> String {
@@ -20,7 +22,7 @@ pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> String {
         Statistic::Average => "average",
         Statistic::Extended(name) => &extended(name),
     };
-    let name = format!("{stem}_{field}");
+    let name = suffixed(stem, field);
     if is_metric(&name) { name } else { sanitised(&name, true) }
 }
 
@@ -35,8 +37,8 @@ fn extended(name: &str) -> String {
 }
 
 /// The dimension's own name.
-pub(super) fn dimension(name: &str) -> String {
-    if is_label(name) { name.to_owned() } else { sanitised(name, false) }
+pub(super) fn dimension(name: &str) -> Cow<'_, str> {
+    if is_label(name) { name.into() } else { sanitised(name, false).into() }
 }
 
 /// An illegal first character goes, others become `_`, and `_` at the ends go. Only illegal names

@@ -1,6 +1,6 @@
 //! As YACE 0.67 names (`pkg/promutil`), and Grafana Cloud after it.
 
-use super::{Statistic, lower, lower_char};
+use super::{Statistic, lower, lower_char, suffixed};
 
 /// `[aws_]<namespace>_<metric>`.
 pub(super) fn stem(namespace: &str, metric: &str) -> String {
@@ -12,7 +12,7 @@ pub(super) fn stem(namespace: &str, metric: &str) -> String {
 
 /// `<stem>_<statistic>`.
 pub(super) fn name(stem: &str, statistic: Statistic<'_>) -> String {
-    format!("{stem}_{}", snake(statistic.name()))
+    suffixed(stem, &statistic.in_snake_case(snake))
 }
 
 /// `dimension_<Name>`, case kept. The original drops a dimension whose name is still illegal then;
@@ -51,7 +51,7 @@ fn is_separator(c: char) -> bool {
 }
 
 /// `PromString`: a capital after a small letter or a digit is split off, and nothing else is.
-fn snake(text: &str) -> String {
+pub(super) fn snake(text: &str) -> String {
     let mut snake = String::with_capacity(text.len() + 8);
     let mut previous = '\0';
     for c in text.chars() {
