@@ -1,10 +1,17 @@
 # One access key, in the one form that Firehose reads: {"api_key": "..."}. The value is made or
 # given while Terraform runs and goes to Secrets Manager alone.
 
+# The length is known once this is made, that is, on apply: a plan of what is not there yet generates
+# no key, and needs no right to do so.
+resource "terraform_data" "length" {
+  count = var.given ? 0 : 1
+  input = 64
+}
+
 ephemeral "aws_secretsmanager_random_password" "generated" {
   count = var.given ? 0 : 1
 
-  password_length     = 64
+  password_length     = terraform_data.length[0].output
   exclude_punctuation = true # the key travels in an HTTP header and a YAML file
 }
 
