@@ -91,7 +91,7 @@ run "firehose" {
     error_message = "The key stands nowhere else."
   }
   assert {
-    condition     = { for one in aws_kinesis_firehose_delivery_stream.this.http_endpoint_configuration[0].request_configuration[0].common_attributes : one.name => one.value } == tomap({ team = "payments", stage = "prod" })
+    condition     = { for one in aws_kinesis_firehose_delivery_stream.this.http_endpoint_configuration[0].request_configuration[0].common_attributes : one.name => one.value } == { team = "payments", stage = "prod" }
     error_message = "Common attributes."
   }
   assert {
@@ -108,32 +108,38 @@ run "rights" {
   command = plan
 
   assert {
-    condition     = one([for one in jsondecode(data.aws_iam_policy_document.firehose_trust.json).Statement : one.Condition]) == { StringEquals = { "sts:ExternalId" = "111122223333" } }
+    condition     = one(one(data.aws_iam_policy_document.firehose_trust.statement).condition).variable == "sts:ExternalId" && one(one(data.aws_iam_policy_document.firehose_trust.statement).condition).values == tolist(["111122223333"])
     error_message = "Firehose assumes the role for this account alone."
   }
   assert {
-    condition = { for one in jsondecode(data.aws_iam_policy_document.firehose.json).Statement : one.Sid => one.Resource } == {
-      ReadAccessKey    = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:primary-AbCdEf"
-      FindBackupBucket = "arn:aws:s3:::sluicegate-failed"
-      WriteBackup      = "arn:aws:s3:::sluicegate-failed/*"
-      EncryptBackup    = "arn:aws:kms:eu-west-1:111122223333:key/made"
-      LogErrors = [
-        "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/kinesisfirehose/sluicegate:log-stream:DestinationDelivery",
+    condition = { for one in data.aws_iam_policy_document.firehose.statement : one.sid => sort(one.resources) } == {
+      ReadAccessKey    = tolist(["arn:aws:secretsmanager:eu-west-1:111122223333:secret:primary-AbCdEf"])
+      FindBackupBucket = tolist(["arn:aws:s3:::sluicegate-failed"])
+      WriteBackup      = tolist(["arn:aws:s3:::sluicegate-failed/*"])
+      EncryptBackup    = tolist(["arn:aws:kms:eu-west-1:111122223333:key/made"])
+      LogErrors = tolist([
         "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/kinesisfirehose/sluicegate:log-stream:BackupDelivery",
-      ]
+        "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/kinesisfirehose/sluicegate:log-stream:DestinationDelivery",
+      ])
     }
     error_message = "Each right is for one resource."
   }
   assert {
-    condition     = toset(one([for one in jsondecode(data.aws_iam_policy_document.firehose.json).Statement : one.Action if one.Sid == "EncryptBackup"])) == toset(["kms:GenerateDataKey", "kms:Decrypt"]) && one([for one in jsondecode(data.aws_iam_policy_document.firehose.json).Statement : one.Condition if one.Sid == "EncryptBackup"]).StringEquals == { "kms:ViaService" = "s3.eu-west-1.amazonaws.com" }
+    condition     = alltrue([for one in data.aws_iam_policy_document.firehose.statement : alltrue([for action in one.actions : !strcontains(action, "*")])])
+    error_message = "No wildcard in actions."
+  }
+  assert {
+    condition = one([for one in data.aws_iam_policy_document.firehose.statement : one.actions if one.sid == "EncryptBackup"]) == toset(["kms:GenerateDataKey", "kms:Decrypt"]) && one([
+      for one in data.aws_iam_policy_document.firehose.statement : { for condition in one.condition : condition.variable => condition.values } if one.sid == "EncryptBackup"
+    ])["kms:ViaService"] == tolist(["s3.eu-west-1.amazonaws.com"])
     error_message = "The bucket's key, through S3 only: without it a failing delivery stops the whole stream."
   }
   assert {
-    condition     = one(jsondecode(data.aws_iam_policy_document.metric_stream.json).Statement).Resource == "arn:aws:firehose:eu-west-1:111122223333:deliverystream/sluicegate" && toset(one(jsondecode(data.aws_iam_policy_document.metric_stream.json).Statement).Action) == toset(["firehose:PutRecord", "firehose:PutRecordBatch"])
+    condition     = one(data.aws_iam_policy_document.metric_stream.statement).resources == toset(["arn:aws:firehose:eu-west-1:111122223333:deliverystream/sluicegate"]) && one(data.aws_iam_policy_document.metric_stream.statement).actions == toset(["firehose:PutRecord", "firehose:PutRecordBatch"])
     error_message = "CloudWatch writes to this Firehose stream alone."
   }
   assert {
-    condition     = one(jsondecode(data.aws_iam_policy_document.metric_stream_trust.json).Statement).Principal.Service == "streams.metrics.cloudwatch.amazonaws.com"
+    condition     = one(one(data.aws_iam_policy_document.metric_stream_trust.statement).principals).identifiers == toset(["streams.metrics.cloudwatch.amazonaws.com"])
     error_message = "Metric streams assume the role."
   }
 }
@@ -150,9 +156,12 @@ run "backup_bucket" {
     error_message = "No public access."
   }
   assert {
-    condition = [for one in jsondecode(data.aws_iam_policy_document.tls_only.json).Statement : one.Effect] == ["Deny", "Deny"] && alltrue([
-      for one in jsondecode(data.aws_iam_policy_document.tls_only.json).Statement : one.Action == "s3:*" && toset(one.Resource) == toset(["arn:aws:s3:::sluicegate-failed", "arn:aws:s3:::sluicegate-failed/*"])
-    ]) && jsondecode(data.aws_iam_policy_document.tls_only.json).Statement[0].Condition == { Bool = { "aws:SecureTransport" = "false" } }
+    condition = alltrue([for one in data.aws_iam_policy_document.tls_only.statement :
+      one.effect == "Deny" && one.actions == toset(["s3:*"]) && one.resources == toset(["arn:aws:s3:::sluicegate-failed", "arn:aws:s3:::sluicegate-failed/*"]) && one(one.principals).identifiers == toset(["*"])
+      ]) && { for one in data.aws_iam_policy_document.tls_only.statement : one(one.condition).variable => "${one(one.condition).test} ${one(one.condition).values[0]}" } == {
+      "aws:SecureTransport" = "Bool false"
+      "s3:TlsVersion"       = "NumericLessThan 1.2"
+    }
     error_message = "TLS only, of the bucket and of what is in it."
   }
   assert {
@@ -177,7 +186,7 @@ run "metric_stream" {
   }
 
   assert {
-    condition     = { for one in aws_cloudwatch_metric_stream.this.include_filter : one.namespace => one.metric_names } == tomap({ "AWS/EC2" = toset(["CPUUtilization"]), "AWS/SQS" = toset([]) })
+    condition     = { for one in aws_cloudwatch_metric_stream.this.include_filter : one.namespace => join(",", one.metric_names) } == { "AWS/EC2" = "CPUUtilization", "AWS/SQS" = "" }
     error_message = "Include filters."
   }
   assert {
@@ -241,8 +250,6 @@ run "refused" {
     endpoint_url                 = "http://metrics.example.com/firehose"
     access_key_secret_arn        = null
     include                      = [{ namespace = "AWS/EC2" }, { namespace = "AWS/EC2" }]
-    exclude                      = [{ namespace = "AWS/SQS" }]
-    additional_statistics        = [{ statistics = ["IQM"], metrics = [{ namespace = "AWS/EC2", metric_name = "CPUUtilization" }] }]
     output_format                = "xml"
     buffering_size_mb            = 5
     retry_duration_seconds       = 7201
@@ -252,7 +259,19 @@ run "refused" {
   }
 
   expect_failures = [
-    var.endpoint_url, var.access_key_secret_arn, var.include, var.exclude, var.additional_statistics, var.output_format, var.buffering_size_mb,
+    var.endpoint_url, var.access_key_secret_arn, var.include, var.output_format, var.buffering_size_mb,
     var.retry_duration_seconds, var.create_kms_key, var.data_freshness_alarm_seconds, var.common_attributes,
   ]
+}
+
+run "refused_together" {
+  command = plan
+
+  variables {
+    include               = [{ namespace = "AWS/EC2" }]
+    exclude               = [{ namespace = "AWS/SQS" }]
+    additional_statistics = [{ statistics = ["IQM"], metrics = [{ namespace = "AWS/EC2", metric_name = "CPUUtilization" }] }]
+  }
+
+  expect_failures = [var.exclude, var.additional_statistics]
 }
