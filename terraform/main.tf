@@ -95,7 +95,7 @@ module "gateway" {
   telemetry_security_groups = var.telemetry_security_groups
 
   domain_name         = var.domain_name
-  hosted_zone         = one([for id in var.hosted_zone_id[*] : { id = id }])
+  hosted_zone         = var.hosted_zone
   certificate_arn     = local.certificate_arn
   deletion_protection = var.deletion_protection
   access_logs         = var.access_logs

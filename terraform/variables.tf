@@ -114,20 +114,20 @@ variable "domain_name" {
   type        = string
 }
 
-variable "hosted_zone_id" {
-  description = "Route 53 zone for the endpoint's record and the certificate's validation. Null: make the record yourself and give `certificate_arn`."
-  type        = string
+variable "hosted_zone" {
+  description = "Route 53 zone for the endpoint's record and the certificate's validation. Null: make the record yourself and give `certificate`."
+  type        = object({ id = string })
   default     = null
 }
 
-variable "certificate_arn" {
-  description = "ACM certificate of `domain_name`. Null: one is requested and validated in `hosted_zone_id`."
-  type        = string
+variable "certificate" {
+  description = "ACM certificate of `domain_name`, of this region. Null: one is requested and validated in `hosted_zone`."
+  type        = object({ arn = string })
   default     = null
 
   validation {
-    condition     = var.certificate_arn != null || var.hosted_zone_id != null
-    error_message = "Give a certificate_arn, or a hosted_zone_id in which one can be validated."
+    condition     = var.certificate != null || var.hosted_zone != null
+    error_message = "Give a certificate, or a hosted_zone in which one can be validated."
   }
 }
 

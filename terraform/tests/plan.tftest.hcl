@@ -54,10 +54,10 @@ override_resource {
 }
 
 variables {
-  image          = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/sluicegate:1.2.3"
-  domain_name    = "metrics.example.com"
-  hosted_zone_id = "Z123"
-  alarm_emails   = ["someone@example.com"]
+  image        = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/sluicegate:1.2.3"
+  domain_name  = "metrics.example.com"
+  hosted_zone  = { id = "Z123" }
+  alarm_emails = ["someone@example.com"]
 }
 
 run "from_nothing" {
@@ -115,10 +115,10 @@ run "into_what_is_there" {
       load_balancer_subnet_ids = ["subnet-a", "subnet-b"]
       task_subnet_ids          = ["subnet-c", "subnet-d"]
     }
-    workspace       = { id = "ws-existing" }
-    certificate_arn = "arn:aws:acm:eu-west-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
-    hosted_zone_id  = null
-    alarm_topic     = { arn = "arn:aws:sns:eu-west-1:111122223333:existing" }
+    workspace   = { id = "ws-existing" }
+    certificate = { arn = "arn:aws:acm:eu-west-1:111122223333:certificate/00000000-0000-0000-0000-000000000000" }
+    hosted_zone = null
+    alarm_topic = { arn = "arn:aws:sns:eu-west-1:111122223333:existing" }
     further_destinations = [{
       name     = "prometheus"
       url      = "https://prometheus.example.com/api/v1/write"
@@ -165,8 +165,8 @@ run "refused" {
   command = plan
 
   variables {
-    hosted_zone_id = null
+    hosted_zone = null
   }
 
-  expect_failures = [var.certificate_arn]
+  expect_failures = [var.certificate]
 }

@@ -38,10 +38,10 @@ variable "alarm_emails" {
 module "sluicegate" {
   source = "../.."
 
-  image          = var.image
-  domain_name    = var.domain_name
-  hosted_zone_id = var.hosted_zone_id
-  alarm_emails   = var.alarm_emails
+  image        = var.image
+  domain_name  = var.domain_name
+  hosted_zone  = { id = var.hosted_zone_id }
+  alarm_emails = var.alarm_emails
 
   # What most dashboards show; without this, everything is streamed and paid for.
   include = [

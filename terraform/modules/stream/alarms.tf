@@ -1,8 +1,8 @@
 # What tells that the stream falters. Everything here is about one region and one account.
 
 locals {
-  firehose_dimensions = { DeliveryStreamName = aws_kinesis_firehose_delivery_stream.this.name }
-  stream_dimensions   = { MetricStreamName = aws_cloudwatch_metric_stream.this.name }
+  firehose_dimensions = { DeliveryStreamName = var.name }
+  stream_dimensions   = { MetricStreamName = var.name }
 
   error_namespace = "Sluicegate/Firehose"
   error_metric    = "${var.name}-backup-errors"

@@ -113,11 +113,11 @@ run "plan" {
     error_message = "A stream in each region."
   }
   assert {
-    condition = module.gateway.access_key_secret_arns == tomap({
+    condition = module.gateway.access_key_secret_arns == {
       eu-west-1      = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:primary-AbCdEf"
       us-east-1      = "arn:aws:secretsmanager:us-east-1:111122223333:secret:primary-AbCdEf"
       ap-southeast-1 = "arn:aws:secretsmanager:ap-southeast-1:111122223333:secret:primary-AbCdEf"
-    })
+    }
     error_message = "The key is copied to each region."
   }
 }
