@@ -1,7 +1,7 @@
 """Serves an imitation of AWS on loopback: moto, and what this project needs beyond it.
 
 Usage: imitation.py PORT. Missing in moto 5.2 are metric streams (it answers 500, which the AWS provider
-takes for a passing trouble and repeats), and of AMP the workspace's configuration and the alert
+takes for a passing trouble and repeats) and the tags of scalable targets (likewise), and of AMP the workspace's configuration and the alert
 manager's definition (404 with a page of HTML). Here they are kept in memory, in the form of
 botocore's models of `monitoring` and `amp`.
 """
@@ -14,6 +14,7 @@ import sys
 import moto.server
 from moto.amp import urls as amp_urls
 from moto.amp.responses import PrometheusServiceResponse
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
@@ -119,6 +120,7 @@ for missing in (
     describe_alert_manager_definition, delete_alert_manager_definition,
 ):
     add(PrometheusServiceResponse, missing)
+add(ApplicationAutoScalingResponse, lambda self: json.dumps({"Tags": {}}), "list_tags_for_resource")
 add(PrometheusServiceResponse, put_alert_manager_definition, "create_alert_manager_definition")
 for path in ("configuration", "alertmanager/definition"):
     amp_urls.url_paths.setdefault(
