@@ -153,8 +153,9 @@ variable "sidecars" {
   default     = "[]"
 
   validation {
-    condition     = can([for container in jsondecode(var.sidecars) : container.name])
-    error_message = "sidecars is a JSON list of container definitions."
+    # A JSON object of containers is no list, though for would take it.
+    condition     = can([for container in concat([], jsondecode(var.sidecars)) : regex("^[A-Za-z0-9_-]{1,255}$", container.name)])
+    error_message = "sidecars is a JSON list of container definitions, each with a name."
   }
 }
 

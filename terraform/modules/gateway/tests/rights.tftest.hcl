@@ -320,7 +320,7 @@ run "refused_too" {
     name              = "Upper"
     cpu_architecture  = "arm64"
     alarm_5xx_percent = 100
-    sidecars          = "{}}"
+    sidecars          = "{\"agent\":{\"name\":\"agent\",\"image\":\"agent:1\"}}"
   }
 
   expect_failures = [
