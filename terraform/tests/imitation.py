@@ -1,9 +1,12 @@
 """Serves an imitation of AWS on loopback: moto, and what this project needs beyond it.
 
 Usage: imitation.py PORT. Missing in moto 5.2 are metric streams (it answers 500, which the AWS provider
-takes for a passing trouble and repeats) and the tags of scalable targets (likewise), and of AMP the workspace's configuration and the alert
-manager's definition (404 with a page of HTML). Here they are kept in memory, in the form of
-botocore's models of `monitoring` and `amp`.
+takes for a passing trouble and repeats) and the tags of scalable targets (likewise), and of AMP the workspace's
+configuration and the alert manager's definition (404 with a page of HTML). Here they are kept in memory, in the form
+of botocore's models of `monitoring`, `application-autoscaling` and `amp`.
+
+Moto also takes and forgets most settings of an ECS service and the description of a security group's rule that names
+another group. They are kept here as well, so that a second plan must find nothing to do.
 """
 
 import base64
@@ -18,6 +21,9 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
+from moto.core.utils import camelcase_to_underscores
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ecs.responses import EC2ContainerServiceResponse
 
 STREAMS = {}
 
@@ -50,6 +56,7 @@ def put_metric_stream(self):
     now = datetime.datetime.now(datetime.timezone.utc)
     stream = {key: wanted[key] for key in kept if key in wanted}
     STREAMS[(self.current_account, self.region, name)] = {**stream, "Arn": arn, "State": "running", "CreationDate": now, "LastUpdateDate": now}
+    self.cloudwatch_backend.tagger.tag_resource(arn, wanted.get("Tags", []))
     return ActionResult({"Arn": arn})
 
 
@@ -107,6 +114,40 @@ def delete_alert_manager_definition(self):
     return 202, {}, ""
 
 
+TARGET_TAGS = {}
+register_scalable_target = ApplicationAutoScalingResponse.register_scalable_target
+create_service = EC2ContainerServiceResponse.create_service
+
+
+def register_scalable_target_with_tags(self):
+    answer = register_scalable_target(self)
+    # Registering again changes capacities alone.
+    TARGET_TAGS.setdefault(json.loads(answer)["ScalableTargetARN"], self._get_param("Tags") or {})
+    return answer
+
+
+def list_tags_for_resource(self):
+    return json.dumps({"Tags": TARGET_TAGS.get(self._get_param("ResourceARN"), {})})
+
+
+def create_service_whole(self):
+    answer = create_service(self)
+    service = answer.result["service"]
+    for name, value in self._get_params().items():
+        if not hasattr(service, camelcase_to_underscores(name)):
+            setattr(service, camelcase_to_underscores(name), value)
+    return answer
+
+
+def description(self):
+    return self.ip_range.get("Description") or self.source_group.get("Description")
+
+
+ApplicationAutoScalingResponse.register_scalable_target = register_scalable_target_with_tags
+EC2ContainerServiceResponse.create_service = create_service_whole
+SecurityGroupRule.description = property(description)
+
+
 def add(responses, action, name=None):
     name = name or action.__name__
     if not hasattr(responses, name):
@@ -115,12 +156,12 @@ def add(responses, action, name=None):
 
 for missing in (put_metric_stream, get_metric_stream, delete_metric_stream):
     add(CloudWatchResponse, missing)
+add(ApplicationAutoScalingResponse, list_tags_for_resource)
 for missing in (
     update_workspace_configuration, describe_workspace_configuration, put_alert_manager_definition,
     describe_alert_manager_definition, delete_alert_manager_definition,
 ):
     add(PrometheusServiceResponse, missing)
-add(ApplicationAutoScalingResponse, lambda self: json.dumps({"Tags": {}}), "list_tags_for_resource")
 add(PrometheusServiceResponse, put_alert_manager_definition, "create_alert_manager_definition")
 for path in ("configuration", "alertmanager/definition"):
     amp_urls.url_paths.setdefault(
