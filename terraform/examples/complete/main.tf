@@ -1,0 +1,91 @@
+# From nothing to metrics on a dashboard, in one account: network, certificate, workspace, gateway,
+# stream, alarms.
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = { Environment = "production" }
+  }
+}
+
+variable "region" {
+  description = "Region of everything."
+  type        = string
+  default     = "eu-west-1"
+}
+
+variable "image" {
+  description = "Container image of Sluicegate."
+  type        = string
+}
+
+variable "domain_name" {
+  description = "Host name of the endpoint, within the hosted zone."
+  type        = string
+}
+
+variable "hosted_zone_id" {
+  description = "Route 53 zone of the domain."
+  type        = string
+}
+
+variable "alarm_emails" {
+  description = "Who is told when metrics stop."
+  type        = set(string)
+}
+
+module "sluicegate" {
+  source = "../.."
+
+  image        = var.image
+  domain_name  = var.domain_name
+  hosted_zone  = { id = var.hosted_zone_id }
+  alarm_emails = var.alarm_emails
+
+  # What most dashboards show; without this, everything is streamed and paid for.
+  include = [
+    { namespace = "AWS/ApplicationELB" },
+    { namespace = "AWS/DynamoDB" },
+    { namespace = "AWS/EC2" },
+    { namespace = "AWS/Lambda" },
+    { namespace = "AWS/RDS" },
+    { namespace = "AWS/SQS" },
+  ]
+
+  additional_statistics = [{
+    statistics = ["p50", "p99"]
+    metrics = [
+      { namespace = "AWS/ApplicationELB", metric_name = "TargetResponseTime" },
+      { namespace = "AWS/Lambda", metric_name = "Duration" },
+    ]
+  }]
+
+  configuration = yamlencode({
+    cloudwatch = {
+      # Five samples per data point unless told otherwise; each is billed by AMP.
+      statistics = ["sum", "average", "maximum", "extended"]
+      series_limit = {
+        per_hour = 500000
+      }
+    }
+    global = {
+      external_labels = { source = "cloudwatch" }
+    }
+  })
+}
+
+output "next_steps" {
+  description = "How to see that metrics flow."
+  value       = module.sluicegate.next_steps
+}
+
+output "grafana_data_source" {
+  description = "Data source provisioning file for Grafana."
+  value       = module.sluicegate.grafana_data_source
+}
+
+output "dashboard_url" {
+  description = "The CloudWatch dashboard of the whole path."
+  value       = module.sluicegate.dashboard_url
+}
