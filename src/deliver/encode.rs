@@ -270,62 +270,62 @@ mod tests {
     }
 
     proptest! {
-           /// What is written is what prost writes, byte for byte, NaN bits included.
-           #[test]
-           fn prost_writes_the_same(
-               series in prop::collection::vec(
-                   (
-                       prop::collection::vec(("[a-z_]{0,9}", "\\PC{0,200}"), 0..6),
-                       0..6_usize,
-                       0..6_usize,
-                       prop::collection::vec((timestamps(), values()), 1..4),
-                   ),
-                   0..12,
-               )
-           ) {
-               let mut request = Request::default();
-               let mut pieces = Vec::new();
-               for (index, (labels, a, b, points)) in series.iter().enumerate() {
-                   let label = |(name, value): &(String, String)| {
-                       // No two neighbours are one series.
-                       Label { name: name.clone(), value: format!("{index}{value}") }
-                   };
-                   let mut labels: Vec<Label> = labels.iter().map(label).collect();
-                   labels.push(label(&("z".to_owned(), String::new())));
-                   let encoded = |of: &[Label]| {
-                       Series { labels: of.to_vec(), samples: Vec::new() }.encode_to_vec()
-                   };
-                   let (a, b) = ((*a).min(labels.len()), (*b).min(labels.len()));
-                   let (a, b) = (a.min(b), a.max(b));
-                   pieces.push([&labels[..a], &labels[a..b], &labels[b..]].map(encoded));
-                   let samples = points
-                       .iter()
-                       .map(|(timestamp, value)| Point { value: Some(*value), timestamp: Some(*timestamp) })
-                       .collect();
-                   request.timeseries.push(Series { labels, samples });
-               }
-               let mut encoder = Encoder::new();
-               // The second time with what the first one has left behind.
-               for _ in 0..2 {
-                   let mut filling = encoder.begin(usize::MAX);
-                   let mut taken = 0;
-                   for (index, (pieces, of)) in pieces.iter().zip(&request.timeseries).enumerate() {
-                       for point in &of.samples {
-                           taken += 1;
-                           let sample = Sample {
-                               labels: pieces.each_ref().map(Vec::as_slice),
-                               hash: index as u64,
-                               timestamp_ms: point.timestamp.unwrap(),
-                               value: point.value.unwrap(),
-                           };
-    prop_assert!(filling.offer(sample));
-                       }
-                   }
-                   prop_assert_eq!(filling.end(), taken);
-                   let block = encoder.block().unwrap();
-                   let raw = snap::raw::Decoder::new().decompress_vec(&block).unwrap();
-                   prop_assert!(raw == request.encode_to_vec());
-               }
-           }
-       }
+        /// What is written is what prost writes, byte for byte, NaN bits included.
+        #[test]
+        fn prost_writes_the_same(
+            series in prop::collection::vec(
+                (
+                    prop::collection::vec(("[a-z_]{0,9}", "\\PC{0,200}"), 0..6),
+                    0..6_usize,
+                    0..6_usize,
+                    prop::collection::vec((timestamps(), values()), 1..4),
+                ),
+                0..12,
+            )
+        ) {
+            let mut request = Request::default();
+            let mut pieces = Vec::new();
+            for (index, (labels, a, b, points)) in series.iter().enumerate() {
+                let label = |(name, value): &(String, String)| {
+                    // No two neighbours are one series.
+                    Label { name: name.clone(), value: format!("{index}{value}") }
+                };
+                let mut labels: Vec<Label> = labels.iter().map(label).collect();
+                labels.push(label(&("z".to_owned(), String::new())));
+                let encoded = |of: &[Label]| {
+                    Series { labels: of.to_vec(), samples: Vec::new() }.encode_to_vec()
+                };
+                let (a, b) = ((*a).min(labels.len()), (*b).min(labels.len()));
+                let (a, b) = (a.min(b), a.max(b));
+                pieces.push([&labels[..a], &labels[a..b], &labels[b..]].map(encoded));
+                let samples = points
+                    .iter()
+                    .map(|(timestamp, value)| Point { value: Some(*value), timestamp: Some(*timestamp) })
+                    .collect();
+                request.timeseries.push(Series { labels, samples });
+            }
+            let mut encoder = Encoder::new();
+            // The second time with what the first one has left behind.
+            for _ in 0..2 {
+                let mut filling = encoder.begin(usize::MAX);
+                let mut taken = 0;
+                for (index, (pieces, of)) in pieces.iter().zip(&request.timeseries).enumerate() {
+                    for point in &of.samples {
+                        taken += 1;
+                        let sample = Sample {
+                            labels: pieces.each_ref().map(Vec::as_slice),
+                            hash: index as u64,
+                            timestamp_ms: point.timestamp.unwrap(),
+                            value: point.value.unwrap(),
+                        };
+                        prop_assert!(filling.offer(sample));
+                    }
+                }
+                prop_assert_eq!(filling.end(), taken);
+                let block = encoder.block().unwrap();
+                let raw = snap::raw::Decoder::new().decompress_vec(&block).unwrap();
+                prop_assert!(raw == request.encode_to_vec());
+            }
+        }
+    }
 }
