@@ -86,7 +86,7 @@ metrics! {
     SERIES_CACHE_LIMIT = "sluicegate_series_cache_limit_bytes", Kind::Gauge, [],
         "Memory that cached identities may take.";
     SERIES_CACHE_IDENTITIES = "sluicegate_series_cache_identities", Kind::Gauge, [],
-        "Cached identities (one per CloudWatch metric and format).";
+        "Cached identities (one per CloudWatch metric, format and spelling).";
     LABEL_CONFLICTS = "sluicegate_label_conflicts_total", Kind::Counter, ["conflict"],
         "Labels renamed or dropped, and series not made, by kind of conflict.";
     SAMPLES_SUPERSEDED = "sluicegate_samples_superseded_total", Kind::Counter, ["destination"],
