@@ -58,15 +58,22 @@ impl Tool {
     }
 
     fn in_tools(self) -> Option<PathBuf> {
-        // <target>/<profile>/examples/<this program>
-        let own = std::env::current_exe().ok()?;
-        let path = own.ancestors().nth(3)?.join("tools").join(self.unpacked);
+        let path = target_directory().join("tools").join(self.unpacked);
         is_program(&path).then_some(path)
     }
 }
 
+/// Where cargo puts what it builds: this program is in `<it>/<profile>/examples`.
+pub fn target_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let examples = program.parent().filter(|parent| parent.ends_with("examples"));
+    let target = examples.and_then(Path::parent).and_then(Path::parent).map(Path::to_owned);
+    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
+}
+
+/// The program of this name that a shell would run.
 #[expect(clippy::disallowed_methods, reason = "what a shell would do")]
-fn on_path(name: &Path) -> Option<PathBuf> {
+pub fn on_path(name: &Path) -> Option<PathBuf> {
     if name.components().count() != 1 {
         return None;
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use tokio::process::Command;
 
+use crate::found::{on_path, target_directory};
+
 /// The version that the kit is made for.
 pub const VERSION: &str = "v12.12.0";
 
@@ -44,9 +46,7 @@ impl Vegeta {
         if let Some(program) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
             return Self::at(program.into()).await.with_context(|| format!("named by {VARIABLE}"));
         }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = std::env::split_paths(&path).map(|directory| directory.join("vegeta"));
-        if let Some(program) = found.into_iter().find(|program| program.is_file()) {
+        if let Some(program) = on_path(Path::new("vegeta")) {
             return Self::at(program).await.context("found on PATH");
         }
         let built = target_directory().join("vegeta").join(format!("vegeta-{VERSION}"));
@@ -107,14 +107,6 @@ fn sources() -> anyhow::Result<PathBuf> {
              it from. Get {PACKAGE} {VERSION}, or run from the repository"
         )
     })
-}
-
-/// Where cargo puts what it builds: this program is in `<it>/<profile>/examples`.
-fn target_directory() -> PathBuf {
-    let program = std::env::current_exe().unwrap_or_default();
-    let examples = program.parent().filter(|parent| parent.ends_with("examples"));
-    let target = examples.and_then(Path::parent).and_then(Path::parent).map(Path::to_owned);
-    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "nothing panics in there, and nothing outlives it")]
