@@ -25,7 +25,7 @@ pub const BODY_BYTES_MAX: u64 = 96 << 20;
 /// Records of a body; a larger one has larger records.
 const RECORDS_MAX: usize = 9_000;
 /// Lanes of a destination.
-pub const LANES: u32 = 4;
+pub const LANES: u32 = 2;
 
 /// One body, from what is packed to what comes over the wire.
 pub struct Body {
@@ -154,8 +154,8 @@ pub fn mapped(body: &Body, mapper: &Mapper) -> Batch {
 pub fn encoded(batch: &Batch, encoders: &mut [Encoder], mut take: impl FnMut(bytes::Bytes)) {
     for (lane, encoder) in batch.lanes.iter().flatten().zip(encoders) {
         let mut filling = encoder.begin(usize::MAX);
-        for at in lane {
-            assert!(filling.offer(batch.sample(0, *at)));
+        for sample in batch.samples(0, lane) {
+            assert!(filling.offer(sample));
         }
         filling.end();
         take(encoder.block().expect("below 4 GiB"));

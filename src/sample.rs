@@ -4,7 +4,7 @@ mod identity;
 
 use std::sync::Arc;
 
-pub use identity::{Alike, Identity, Known, Series, SeriesSet};
+pub use identity::{Alike, Identity, Known, KnownSet, Series, SeriesSet};
 
 /// The place of a statistic among an identity's series and a row's values.
 pub mod slot {
@@ -94,11 +94,45 @@ impl Batch {
     /// # Panics
     /// If the reference is not one of this batch's own for that destination.
     #[must_use]
-    #[inline]
     pub fn sample(&self, destination: usize, at: SampleRef) -> Sample<'_> {
+        let (row, set) = self.row(destination, at);
+        self.of_set(row, set, at)
+    }
+
+    /// What samples of a destination are, as [`Self::sample`] says of one.
+    ///
+    /// # Panics
+    /// If a reference is not one of this batch's own for that destination.
+    #[inline]
+    pub fn samples<'b>(
+        &'b self,
+        destination: usize,
+        refs: &'b [SampleRef],
+    ) -> impl Iterator<Item = Sample<'b>> {
+        // A row's samples mostly stand together.
+        let mut last: Option<(u32, &Row, KnownSet<'_>)> = None;
+        refs.iter().map(move |at| {
+            let (_, row, set) = match last {
+                Some(same) if at.row == same.0 => same,
+                _ => {
+                    let (row, set) = self.row(destination, *at);
+                    (at.row, row, set)
+                }
+            };
+            last = Some((at.row, row, set));
+            self.of_set(row, set, *at)
+        })
+    }
+
+    #[inline]
+    fn row(&self, destination: usize, at: SampleRef) -> (&Row, KnownSet<'_>) {
         let row = &self.rows[at.row as usize];
-        let series = row.identity.series(destination, at.slot as usize);
-        let series = series.expect("a sample has a series");
+        (row, row.identity.set(destination).expect("a sample has a destination"))
+    }
+
+    #[inline]
+    fn of_set<'b>(&'b self, row: &'b Row, set: KnownSet<'b>, at: SampleRef) -> Sample<'b> {
+        let series = set.series(at.slot as usize).expect("a sample has a series");
         let value = self.values[row.values_at as usize + at.slot as usize];
         Sample { labels: series.labels, hash: series.hash, timestamp_ms: row.timestamp_ms, value }
     }

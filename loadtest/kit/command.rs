@@ -230,6 +230,9 @@ fn versions(vegeta: &Vegeta, options: &Options) -> Vec<(String, String)> {
     if options.prometheus {
         add("prometheus", found::PROMETHEUS.find(), "--version");
     }
+    if cfg!(debug_assertions) {
+        versions.push(("built".to_owned(), "without optimisation: no figures to go by".to_owned()));
+    }
     versions
 }
 

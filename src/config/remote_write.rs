@@ -20,7 +20,7 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// How far ahead of their clocks Prometheus, Cortex and Mimir take samples by default.
 const FUTURE_LIMIT_DEFAULT: Duration = Duration::from_secs(600);
 
-const LANES_DEFAULT: u32 = 4;
+const LANES_DEFAULT: u32 = 2;
 const LANES_MAX: u32 = 1024;
 
 /// Reads an entry. Its name is empty if the file leaves it out; `None` if it has no usable URL.
@@ -226,7 +226,7 @@ fn read_queue(queue: &Section<'_>, is_amp: bool, request_deadline: Duration) -> 
     let future_limit = future_limit.unwrap_or(FUTURE_LIMIT_DEFAULT);
     Queue {
         max_shards: lanes(queue),
-        max_samples_per_send: queue.count("max_samples_per_send", 1..=1_000_000).unwrap_or(2000)
+        max_samples_per_send: queue.count("max_samples_per_send", 1..=1_000_000).unwrap_or(5000)
             as usize,
         // Receivers refuse what unpacks to more than 32 MiB.
         max_bytes_per_send: queue

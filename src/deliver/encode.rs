@@ -8,6 +8,13 @@ use bytes::Bytes;
 
 use crate::sample::Sample;
 
+/// A snappy block consists of pieces that are compressed each alone, of 64 KiB in the `snap` crate as in
+/// Google's library. What is compressed as soon as it is that long, is still in the processor's caches.
+const PIECE_BYTES: usize = 63 << 10;
+
+/// Room ahead of the compressed pieces for the length of everything.
+const LENGTH_BYTES_MAX: usize = 5;
+
 const TIMESERIES: u8 = 1 << 3 | 2;
 const SAMPLE: u8 = 2 << 3 | 2;
 const SAMPLE_VALUE: u8 = 1 << 3 | 1;
@@ -16,12 +23,18 @@ const SAMPLE_TIMESTAMP: u8 = 2 << 3;
 /// Builds requests; its buffers are reused.
 #[derive(Debug)]
 pub struct Encoder {
+    /// What is not compressed yet.
     raw: Vec<u8>,
+    /// Bytes of the request that are.
+    packed_len: usize,
     /// Samples of the series that is still open: the one pushed last.
     open: Vec<(i64, f64)>,
     stamp: Stamp,
+    /// The compressed pieces as far as `block_end`, behind room for the length.
     block: Vec<u8>,
+    block_end: usize,
     snappy: snap::raw::Encoder,
+    trouble: Option<snap::Error>,
 }
 
 impl Default for Encoder {
@@ -36,17 +49,23 @@ impl Encoder {
     pub fn new() -> Self {
         Self {
             raw: Vec::new(),
+            packed_len: 0,
             open: Vec::new(),
             stamp: Stamp::default(),
-            block: Vec::new(),
+            block: vec![0; LENGTH_BYTES_MAX],
+            block_end: LENGTH_BYTES_MAX,
             snappy: snap::raw::Encoder::new(),
+            trouble: None,
         }
     }
 
     /// Begins a request of at most `bytes_max` bytes before compression.
     pub fn begin<'a>(&mut self, bytes_max: usize) -> Filling<'_, 'a> {
         self.raw.clear();
+        self.packed_len = 0;
         self.open.clear();
+        self.block_end = LENGTH_BYTES_MAX;
+        self.trouble = None;
         Filling { encoder: self, bytes_max, last: None, taken: 0 }
     }
 
@@ -55,12 +74,50 @@ impl Encoder {
     /// # Errors
     /// The compressor's own.
     pub fn block(&mut self) -> Result<Bytes, snap::Error> {
-        let room = snap::raw::max_compress_len(self.raw.len());
+        self.pack();
+        if let Some(error) = self.trouble.take() {
+            return Err(error);
+        }
+        let mut length = Vec::with_capacity(LENGTH_BYTES_MAX);
+        put_varint(&mut length, self.packed_len as u64);
+        let start = LENGTH_BYTES_MAX.saturating_sub(length.len());
+        for (place, byte) in self.block.iter_mut().skip(start).zip(length) {
+            *place = byte;
+        }
+        Ok(Bytes::copy_from_slice(self.block.get(start..self.block_end).unwrap_or_default()))
+    }
+
+    /// Bytes of the request so far, but for the series that is open.
+    fn len(&self) -> usize {
+        self.packed_len + self.raw.len()
+    }
+
+    /// Compresses what has come together.
+    fn pack(&mut self) {
+        if self.raw.is_empty() {
+            return;
+        }
+        // A piece comes with its own length ahead, which is not wanted: it goes where the piece before
+        // ends, and that end is put back.
+        let start = self.block_end - varint_len(self.raw.len() as u64);
+        let room = start + snap::raw::max_compress_len(self.raw.len());
         if self.block.len() < room {
             self.block.resize(room, 0);
         }
-        let len = self.snappy.compress(&self.raw, &mut self.block)?;
-        Ok(Bytes::copy_from_slice(self.block.get(..len).unwrap_or_default()))
+        let place = self.block.get_mut(start..).unwrap_or_default();
+        let kept = place.first_chunk::<LENGTH_BYTES_MAX>().copied().unwrap_or_default();
+        match self.snappy.compress(&self.raw, place) {
+            Ok(len) => {
+                let length = self.block_end - start;
+                for (byte, kept) in place.iter_mut().zip(kept).take(length) {
+                    *byte = kept;
+                }
+                self.block_end = start + len;
+            }
+            Err(error) => self.trouble = Some(error),
+        }
+        self.packed_len += self.raw.len();
+        self.raw.clear();
     }
 
     /// Writes the open series with its samples.
@@ -75,6 +132,9 @@ impl Encoder {
         for (timestamp_ms, value) in self.open.drain(..) {
             self.stamp.set(timestamp_ms);
             self.raw.extend_from_slice(self.stamp.sample(value));
+        }
+        if self.raw.len() >= PIECE_BYTES {
+            self.pack();
         }
     }
 }
@@ -151,14 +211,14 @@ impl<'a> Filling<'_, 'a> {
             && same_series(previous, &sample)
         {
             let len = series_len(*labels_len, &encoder.open) + SAMPLE_LEN_MAX;
-            if encoder.raw.len() + len > self.bytes_max {
+            if encoder.len() + len > self.bytes_max {
                 return false;
             }
         } else {
             let open_len = self.last.as_ref().map_or(0, |(_, len)| series_len(*len, &encoder.open));
             let labels_len = sample.labels.iter().map(|piece| piece.len()).sum();
             let len = series_len(labels_len, &[]) + SAMPLE_LEN_MAX;
-            if self.taken > 0 && encoder.raw.len() + open_len + len > self.bytes_max {
+            if self.taken > 0 && encoder.len() + open_len + len > self.bytes_max {
                 return false;
             }
             encoder.close(self.last.replace((sample, labels_len)));
@@ -326,6 +386,41 @@ mod tests {
                 let raw = snap::raw::Decoder::new().decompress_vec(&block).unwrap();
                 prop_assert!(raw == request.encode_to_vec());
             }
+        }
+    }
+
+    /// Compressed in pieces, whatever the lengths of the series, and the longest among them.
+    #[test]
+    fn long_requests_are_one_block() {
+        let mut encoder = Encoder::new();
+        for of in [0, 1, 3, 40, 1000] {
+            let mut request = Request::default();
+            for index in 0..of {
+                // Most are short, some longer than a piece.
+                let len = if index % 17 == 16 { 40 * index } else { 60 + index % 97 };
+                let noise =
+                    (0..len).map(|at| char::from(b'a' + (at * at * (index + 7) % 23) as u8));
+                let label = Label { name: format!("name{index}"), value: noise.collect() };
+                let point = Point { value: Some(index as f64), timestamp: Some(1_760_000_040_000) };
+                request.timeseries.push(Series { labels: vec![label], samples: vec![point] });
+            }
+            let labels = |series: &Series| {
+                Series { labels: series.labels.clone(), samples: Vec::new() }.encode_to_vec()
+            };
+            let labels: Vec<Vec<u8>> = request.timeseries.iter().map(labels).collect();
+            let mut filling = encoder.begin(usize::MAX);
+            for (index, labels) in labels.iter().enumerate() {
+                assert!(filling.offer(Sample {
+                    labels: [labels, &[], &[]],
+                    hash: index as u64,
+                    timestamp_ms: 1_760_000_040_000,
+                    value: index as f64,
+                }));
+            }
+            assert_eq!(filling.end(), of);
+            let block = encoder.block().unwrap();
+            let raw = snap::raw::Decoder::new().decompress_vec(&block).unwrap();
+            assert!(raw == request.encode_to_vec(), "{of} series");
         }
     }
 }

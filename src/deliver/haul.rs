@@ -125,8 +125,7 @@ impl Haul {
         'span: for (part, first, refs) in self.pieces(span) {
             let batch = &part.load().batch;
             let destination = part.destination();
-            for (position, at) in (first..).zip(refs) {
-                let sample = batch.sample(destination, *at);
+            for (position, sample) in (first..).zip(batch.samples(destination, refs)) {
                 if window.place(sample.timestamp_ms) != Place::Wanted {
                     all_within = false;
                     continue;
@@ -256,7 +255,7 @@ fn count_outside(part: &Part, refs: &[SampleRef], window: Window) -> (u64, u64) 
     }
     let batch = &part.load().batch;
     refs.iter().fold((0, 0), |(old, new), at| {
-        match window.place(batch.sample(part.destination(), *at).timestamp_ms) {
+        match window.place(batch.rows[at.row as usize].timestamp_ms) {
             Place::TooOld => (old + 1, new),
             Place::Wanted => (old, new),
             Place::TooNew => (old, new + 1),

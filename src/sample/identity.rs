@@ -70,6 +70,40 @@ pub struct Known<'a> {
     pub labels: [&'a [u8]; 3],
 }
 
+/// The series of one destination as they stand in an identity.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownSet<'a> {
+    first: &'a [u8],
+    last: &'a [u8],
+    /// [`SERIES`] bytes for each slot.
+    series: &'a [u8],
+    /// Where the first slot's own labels begin.
+    own_at: usize,
+    /// The whole identity.
+    bytes: &'a [u8],
+}
+
+impl<'a> KnownSet<'a> {
+    /// The series of a slot, if it has one.
+    #[must_use]
+    #[inline]
+    pub fn series(&self, slot: usize) -> Option<Known<'a>> {
+        let at = slot * SERIES;
+        let series = self.series.get(at..)?.first_chunk::<SERIES>()?;
+        let [hash, end_lane] = [&series[..8], &series[8..]]
+            .map(|long| long.first_chunk().map_or(0, |long| u64::from_le_bytes(*long)));
+        let (lane, own_end) = (end_lane as u32, (end_lane >> 32) as usize);
+        if lane == NO_LANE {
+            return None;
+        }
+        // Its own labels begin where those of the slot before end.
+        let before = at.checked_sub(4).and_then(|at| self.series.get(at..)?.first_chunk());
+        let own = before.map_or(self.own_at, |end| u32::from_le_bytes(*end) as usize);
+        let own = self.bytes.get(own..own_end).unwrap_or_default();
+        Some(Known { hash, lane, labels: [self.first, own, self.last] })
+    }
+}
+
 /// What the series of one destination have in common: one lane and one stem, and few slots. No two of
 /// them are one series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,24 +218,29 @@ impl Identity {
     #[must_use]
     #[inline]
     pub fn series(&self, destination: usize, slot: usize) -> Option<Known<'_>> {
+        self.set(destination)?.series(slot)
+    }
+
+    /// The series that a destination gets, if there is such a destination: for looking at several.
+    #[must_use]
+    #[inline]
+    pub fn set(&self, destination: usize) -> Option<KnownSet<'_>> {
         let head = self.head();
-        if destination >= head.sets || slot >= head.slots {
+        if destination >= head.sets {
             return None;
         }
         let set = HEAD + destination * SET;
-        let at = head.series_at() + (destination * head.slots + slot) * SERIES;
-        let lane = self.number(at + 8);
-        if lane == NO_LANE {
-            return None;
-        }
         let [first, first_end, last, end] =
             [16, 20, 24, 28].map(|field| self.number(set + field) as usize);
-        // Its own labels begin where those of the slot before end.
-        let own = if slot == 0 { first_end } else { self.number(at - 4) as usize };
-        let own_end = self.number(at + 12) as usize;
-        let labels =
-            [self.piece(first, first_end), self.piece(own, own_end), self.piece(last, end)];
-        Some(Known { hash: self.long(at), lane, labels })
+        let series_at = head.series_at() + destination * head.slots * SERIES;
+        let series_end = series_at + head.slots * SERIES;
+        Some(KnownSet {
+            first: self.piece(first, first_end),
+            last: self.piece(last, end),
+            series: self.piece(series_at, series_end),
+            own_at: first_end,
+            bytes: &self.0,
+        })
     }
 
     /// Number of slots: none beyond has a series.
@@ -259,12 +298,6 @@ impl Identity {
     fn number(&self, at: usize) -> u32 {
         let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
-    }
-
-    #[inline]
-    fn long(&self, at: usize) -> u64 {
-        let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
-        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }
 
