@@ -66,10 +66,7 @@ const TARGETS: Dimensions = &[
     ("TargetGroup", "dimension_TargetGroup", "targetgroup/web/"),
     ("LoadBalancer", "dimension_LoadBalancer", "app/web/"),
 ];
-const FUNCTION: Dimensions = &[
-    ("FunctionName", "dimension_FunctionName", "resize-"),
-    ("Resource", "dimension_Resource", "resize:live-"),
-];
+const FUNCTION: Dimensions = &[("FunctionName", "dimension_FunctionName", "resize-")];
 const QUEUE: Dimensions = &[("QueueName", "dimension_QueueName", "orders-")];
 const DATABASE: Dimensions =
     &[("DBInstanceIdentifier", "dimension_DBInstanceIdentifier", "ledger \"blue\" \\ ")];
@@ -108,20 +105,32 @@ const fn template(
 pub const TEMPLATES: &[Template] = &[
     template("AWS/EC2", "CPUUtilization", PERCENT, INSTANCE, &[P99], Kind::Gauge(100.0), "aws_ec2_cpuutilization"),
     template("AWS/EC2", "NetworkIn", BYTES, INSTANCE, &[], Kind::Tally(9.0e9), "aws_ec2_network_in"),
+    template("AWS/EC2", "NetworkOut", BYTES, INSTANCE, &[], Kind::Tally(2.0e9), "aws_ec2_network_out"),
     template("AWS/EC2", "EBSIOBalance%", PERCENT, INSTANCE, &[], Kind::Gauge(100.0), "aws_ec2_ebsiobalance_percent"),
     template("AWS/EC2", "StatusCheckFailed_Instance", COUNT, INSTANCE, &[], Kind::Flag, "aws_ec2_status_check_failed_instance"),
     template("AWS/EBS", "VolumeReadBytes", BYTES, VOLUME, &[], Kind::Tally(4.0e8), "aws_ebs_volume_read_bytes"),
     template("AWS/ApplicationELB", "TargetResponseTime", SECONDS, TARGETS, &[P99, P999, TRIMMED], Kind::Gauge(1.5), "aws_applicationelb_target_response_time"),
     template("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", COUNT, BALANCER, &[], Kind::Flag, "aws_applicationelb_httpcode_target_5_xx_count"),
     template("AWS/ApplicationELB", "RequestCount", COUNT, BALANCER, &[], Kind::Tally(8000.0), "aws_applicationelb_request_count"),
+    template("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", COUNT, BALANCER, &[], Kind::Flag, "aws_applicationelb_httpcode_elb_5_xx_count"),
+    template("AWS/ApplicationELB", "UnHealthyHostCount", COUNT, TARGETS, &[], Kind::Flag, "aws_applicationelb_un_healthy_host_count"),
     template("AWS/Lambda", "Duration", MILLIS, FUNCTION, &[P99], Kind::Gauge(3000.0), "aws_lambda_duration"),
     template("AWS/Lambda", "Errors", COUNT, FUNCTION, &[], Kind::Flag, "aws_lambda_errors"),
+    template("AWS/Lambda", "Invocations", COUNT, FUNCTION, &[], Kind::Tally(900.0), "aws_lambda_invocations"),
+    template("AWS/Lambda", "Throttles", COUNT, FUNCTION, &[], Kind::Flag, "aws_lambda_throttles"),
     template("AWS/SQS", "NumberOfMessagesSent", COUNT, QUEUE, &[], Kind::Tally(500.0), "aws_sqs_number_of_messages_sent"),
+    template("AWS/SQS", "NumberOfMessagesDeleted", COUNT, QUEUE, &[], Kind::Tally(500.0), "aws_sqs_number_of_messages_deleted"),
+    template("AWS/SQS", "ApproximateNumberOfMessagesVisible", COUNT, QUEUE, &[], Kind::Tally(300.0), "aws_sqs_approximate_number_of_messages_visible"),
     template("AWS/SQS", "ApproximateAgeOfOldestMessage", SECONDS, QUEUE, &[], Kind::Tally(90.0), "aws_sqs_approximate_age_of_oldest_message"),
+    template("AWS/RDS", "CPUUtilization", PERCENT, DATABASE, &[], Kind::Gauge(100.0), "aws_rds_cpuutilization"),
     template("AWS/RDS", "DatabaseConnections", COUNT, DATABASE, &[], Kind::Tally(200.0), "aws_rds_database_connections"),
     template("AWS/RDS", "ReadIOPS", PER_SECOND, DATABASE, &[], Kind::Gauge(1200.0), "aws_rds_read_iops"),
+    template("AWS/RDS", "WriteIOPS", PER_SECOND, DATABASE, &[], Kind::Gauge(700.0), "aws_rds_write_iops"),
+    template("AWS/RDS", "FreeStorageSpace", BYTES, DATABASE, &[], Kind::Tally(4.0e11), "aws_rds_free_storage_space"),
     template("AWS/RDS", "FreeableMemory", BYTES, DATABASE, &[], Kind::Tally(6.0e10), "aws_rds_freeable_memory"),
     template("AWS/DynamoDB", "ConsumedReadCapacityUnits", COUNT, TABLE, &[], Kind::Gauge(40.0), "aws_dynamodb_consumed_read_capacity_units"),
+    template("AWS/DynamoDB", "ConsumedWriteCapacityUnits", COUNT, TABLE, &[], Kind::Gauge(25.0), "aws_dynamodb_consumed_write_capacity_units"),
+    template("AWS/DynamoDB", "ThrottledRequests", COUNT, TABLE_OPERATION, &[], Kind::Flag, "aws_dynamodb_throttled_requests"),
     template("AWS/DynamoDB", "SuccessfulRequestLatency", MILLIS, TABLE_OPERATION, &[P99], Kind::Gauge(12.0), "aws_dynamodb_successful_request_latency"),
     template("AWS/S3", "AllRequests", COUNT, BUCKET, &[], Kind::Tally(3000.0), "aws_s3_all_requests"),
     template("AWS/S3", "4xxErrors", COUNT, BUCKET, &[], Kind::Flag, "aws_s3_4xx_errors"),

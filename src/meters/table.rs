@@ -59,6 +59,8 @@ metrics! {
         "Requests answered 503 for want of room, by access key (empty where there are none) and reason: budget (it is used up), key_budget (the key holds its part of it), destination (a required destination's share of it holds no more for the key).";
     STREAM_LAST_SUCCESS = "sluicegate_stream_last_success_timestamp_seconds", Kind::Gauge, ["stream"],
         "When a request of this Firehose stream was last answered 200.";
+    STREAM_DATAPOINTS = "sluicegate_stream_datapoints_total", Kind::Counter, ["stream"],
+        "CloudWatch data points decoded, by Firehose stream, those of requests that came again included.";
     BUDGET = "sluicegate_budget_bytes", Kind::Gauge, [],
         "The byte budget.";
     BUDGET_USED = "sluicegate_budget_used_bytes", Kind::Gauge, [],

@@ -46,6 +46,7 @@ pub(super) struct Books {
     evictions: Counter,
     limited: [(Counter, Seldom); LimitKind::ALL.len()],
     streams: Bounded<Gauge>,
+    stream_points: Bounded<Counter>,
     ages: Bounded<Arc<Weighted>>,
 }
 
@@ -90,6 +91,7 @@ impl Books {
                 (counter, Seldom::default())
             }),
             streams: Bounded::new(STREAMS_MAX),
+            stream_points: Bounded::new(STREAMS_MAX),
             ages: Bounded::new(NAMESPACES_MAX),
             meters: meters.clone(),
         }
@@ -109,8 +111,8 @@ impl Books {
         self.wire_bytes.record(wire_bytes as f64);
     }
 
-    /// A body was decoded.
-    pub(super) fn decoded(&self, numbers: &Yield, skips: &Skips) {
+    /// A body of a stream was decoded.
+    pub(super) fn decoded(&self, stream: &str, numbers: &Yield, skips: &Skips) {
         if let Some(body_bytes) = numbers.body_bytes {
             self.body_bytes.record(body_bytes as f64);
         }
@@ -124,6 +126,9 @@ impl Books {
         for (counter, points) in self.datapoints.iter().zip(numbers.points_by_format) {
             counter.increment(points);
         }
+        let counter = |name: &str| self.meters.counter(&meters::STREAM_DATAPOINTS, &[name]);
+        let points = numbers.points_by_format.iter().sum();
+        self.stream_points.with(stream, counter, |counter| counter.increment(points));
         self.hits.increment(numbers.hits);
         self.misses.increment(numbers.misses);
         self.evictions.increment(numbers.evictions);
@@ -206,11 +211,16 @@ mod tests {
         let books = Books::new(&Meters::new());
         for stream in 0..STREAMS_MAX + 50 {
             books.succeeded(&format!("s{stream}"));
+            let numbers = Yield { points_by_format: [1, 0, 2], ..Yield::default() };
+            books.decoded(&format!("s{stream}"), &numbers, &Skips::default());
         }
         let text = books.meters.render();
-        let name = meters::STREAM_LAST_SUCCESS.name;
-        let lines = text.lines().filter(|line| line.starts_with(name));
-        assert_eq!(lines.count(), STREAMS_MAX + 1);
+        for metric in [&meters::STREAM_LAST_SUCCESS, &meters::STREAM_DATAPOINTS] {
+            let lines = text.lines().filter(|line| line.starts_with(metric.name));
+            assert_eq!(lines.count(), STREAMS_MAX + 1, "{}", metric.name);
+        }
+        assert!(text.contains("sluicegate_stream_datapoints_total{stream=\"s7\"} 3\n"));
+        assert!(text.contains("sluicegate_stream_datapoints_total{stream=\"other\"} 150\n"));
         assert!(text.contains("stream=\"other\""));
     }
 }

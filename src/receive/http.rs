@@ -243,7 +243,7 @@ impl Door {
 
     /// Counts what was decoded. Returns what was skipped.
     pub(super) fn count(&self, decoded: &mut Decoded, head: &Head) -> Skips {
-        self.books.decoded(&decoded.numbers, &decoded.skips);
+        self.books.decoded(&head.stream, &decoded.numbers, &decoded.skips);
         self.skip_log.write(&decoded.skips, head);
         std::mem::take(&mut decoded.skips)
     }

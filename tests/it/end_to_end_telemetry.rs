@@ -1,7 +1,6 @@
 //! The house's own metrics and pages: legal, complete, without secrets.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use sluicegate::demo::firehose::Outcome;
@@ -13,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::house::{KEY, Standing, minute};
+use super::prometheus::promtool;
 
 /// A house that has seen a bit of everything.
 async fn lived_in(receiver: &Receiver) -> Standing {
@@ -112,13 +112,13 @@ async fn metrics_are_described_and_legal() {
     ] {
         assert!(kinds.contains_key(name), "{name} is not there\n{text}");
     }
-    promtool(&text).await;
+    assert_liked(&text).await;
     standing.house.stop().await;
 }
 
 /// Prometheus's own opinion.
-async fn promtool(text: &str) {
-    let binary = binary();
+async fn assert_liked(text: &str) {
+    let binary = promtool();
     let mut child = Command::new(&binary)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -132,14 +132,6 @@ async fn promtool(text: &str) {
     let output = child.wait_with_output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "promtool: {said}\n{text}");
-}
-
-/// `promtool` beside `$PROMETHEUS`, or that of the PATH.
-#[expect(clippy::disallowed_methods, reason = "the tests are told of the binary by environment")]
-fn binary() -> PathBuf {
-    let beside =
-        std::env::var_os("PROMETHEUS").map(|path| PathBuf::from(path).with_file_name("promtool"));
-    beside.unwrap_or_else(|| PathBuf::from("promtool"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

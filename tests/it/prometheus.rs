@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may end so.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -61,6 +61,33 @@ impl Prometheus {
     /// The URL of a path of the server.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Where its configuration file is; paths in that are relative to it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the server again with another configuration, whole.
+    pub(crate) async fn configure(&mut self, text: &str) {
+        std::fs::write(self.folder.path().join("prometheus.yml"), text).expect("a configuration");
+        self.restart().await;
+    }
+
+    /// Answer of a path of the API, its parameters encoded: whether it went well, and its `data` or
+    /// what was wrong.
+    pub(crate) async fn ask(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<serde_json::Value, String> {
+        let mut url = reqwest::Url::parse(&self.url(path)).expect("a URL");
+        url.query_pairs_mut().extend_pairs(parameters);
+        let text =
+            self.http.get(url).send().await.expect("an answer").text().await.expect("a body");
+        let mut answer: serde_json::Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"));
+        if answer["status"] == "success" { Ok(answer["data"].take()) } else { Err(text) }
     }
 
     /// Stops the server as an operator would; its data and port stay.
@@ -193,6 +220,17 @@ impl Prometheus {
 #[expect(clippy::disallowed_methods, reason = "the tests are told of the binary by environment")]
 fn binary() -> PathBuf {
     std::env::var_os("PROMETHEUS").map_or_else(|| PathBuf::from("prometheus"), PathBuf::from)
+}
+
+/// `$PROMTOOL`, `promtool` beside `$PROMETHEUS`, or that of the PATH.
+#[expect(clippy::disallowed_methods, reason = "the tests are told of the binary by environment")]
+pub(crate) fn promtool() -> PathBuf {
+    let told = std::env::var_os("PROMTOOL").map(PathBuf::from);
+    let beside = || {
+        let path = std::env::var_os("PROMETHEUS")?;
+        Some(PathBuf::from(path).with_file_name("promtool")).filter(|path| path.exists())
+    };
+    told.or_else(beside).unwrap_or_else(|| PathBuf::from("promtool"))
 }
 
 fn free_port() -> u16 {
