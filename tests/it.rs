@@ -70,6 +70,10 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The configurations of `deploy/`: one with every setting, and small ones for the common cases.
+#[path = "it/deploy_configuration.rs"]
+mod deploy_configuration;
+
 /// The whole house: what comes again is not sent again.
 #[path = "it/end_to_end_again.rs"]
 mod end_to_end_again;
