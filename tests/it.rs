@@ -70,6 +70,10 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The agents of `deploy/` that watch the gateway ask for metrics that exist, where Terraform puts them.
+#[path = "it/deploy_agents.rs"]
+mod deploy_agents;
+
 /// The configurations of `deploy/`: one with every setting, and small ones for the common cases.
 #[path = "it/deploy_configuration.rs"]
 mod deploy_configuration;

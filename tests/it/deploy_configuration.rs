@@ -45,7 +45,6 @@ enum Says {
 struct Line {
     indent: usize,
     in_list: bool,
-    off: bool,
     key: String,
     value: Option<String>,
     says: Says,
@@ -107,7 +106,7 @@ fn lines(text: &str) -> Vec<Line> {
             comment.push_str(body.trim_start_matches('#'));
             continue;
         }
-        let (off, body) = body.strip_prefix('#').map_or((false, body), |rest| (true, rest));
+        let body = body.strip_prefix('#').unwrap_or(body);
         let indent = indent + body.len() - body.trim_start().len();
         let body = body.trim_start();
         let (in_list, body) = body.strip_prefix("- ").map_or((false, body), |rest| (true, rest));
@@ -129,7 +128,6 @@ fn lines(text: &str) -> Vec<Line> {
         lines.push(Line {
             indent,
             in_list,
-            off,
             key: key.to_owned(),
             value,
             says: says(behind.map(str::trim)),
@@ -236,7 +234,8 @@ fn every_line_says_truly_what_holds_without_it() {
     for chosen in std::iter::once(None).chain(alternatives.map(Some)) {
         let some = everything(&lines, chosen);
         let whole = read(&written(&lines, &some, None));
-        for at in some.iter().copied().filter(|at| lines[*at].value.is_some()) {
+        let settings = some.iter().copied().filter(|at| lines[*at].value.is_some());
+        for at in settings.filter(|at| looked_at.insert(*at)) {
             let without = load(&written(&lines, &some, Some((at, None))));
             let same = without.as_ref().is_ok_and(|loaded| loaded.config == whole);
             let Line { path, says, .. } = &lines[at];
@@ -251,7 +250,6 @@ fn every_line_says_truly_what_holds_without_it() {
                     assert!(!same, "`{path}` says the default")
                 }
             }
-            looked_at.insert(at);
         }
     }
     let missed: Vec<_> = (0..lines.len())
@@ -293,9 +291,8 @@ fn every_range_is_the_codes() {
             format!("{}{}", change(value[..digits].parse().unwrap()), &value[digits..])
         };
         let out_of_range = |value: &str| {
-            beyond(value)
-                .iter()
-                .any(|line| line.contains(" is less than ") || line.contains(" is more than "))
+            let signs = [" is less than ", " is more than ", " is not understood "];
+            trouble(value).iter().any(|line| signs.iter().any(|sign| line.contains(sign)))
         };
         assert!(!out_of_range(low), "{path} takes no {low}: {:?}", beyond(low));
         if range.ends_with(']') {
@@ -340,4 +337,101 @@ fn the_readme_names_the_same_defaults() {
         compared.insert(line.path.clone());
     }
     assert!(compared.len() >= 45, "{} compared", compared.len());
+}
+
+/// The configurations for the common cases: all of them are read without a fault or a note.
+fn case(name: &str) -> (String, Config) {
+    let text = text_of(&format!("configurations/{name}.yaml"));
+    let Loaded { config, notes, .. } = load(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(notes.is_empty(), "{notes:?}");
+    (text, config)
+}
+
+fn point(account: &str, namespace: &str, metric: &str) -> Point {
+    Point {
+        account: account.to_owned(),
+        namespace: namespace.to_owned(),
+        metric: metric.to_owned(),
+        ..Point::new("i-1", 0)
+    }
+}
+
+/// Samples of a data point by destination.
+fn samples_of(config: &Config, point: Point) -> Vec<usize> {
+    let mapped = map(&Mapper::new(config.plan()), &[point]);
+    (0..config.remote_write.len()).map(|one| samples(&mapped.batch, one).len()).collect()
+}
+
+#[test]
+fn every_small_configuration_is_taken() {
+    let folder = root().join("deploy/configurations");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (_, config) = case(path.file_stem().unwrap().to_str().unwrap());
+        assert!(config.remote_write[0].is_amp() && config.remote_write[0].required);
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen} found");
+    // The key comes from the environment: without it there is no gateway.
+    let text = text_of("configurations/amp.yaml");
+    let path = Path::new("amp.yaml");
+    assert!(load_within(Source::File { path, text: &text }, &|_| None, None).is_err());
+}
+
+#[test]
+fn workspaces_share_series_out_as_the_comment_says() {
+    let (_, config) = case("workspaces");
+    let names: Vec<&str> = config.remote_write.iter().map(|one| one.name.as_str()).collect();
+    let (ours, theirs) = ("111122223333", "222233334444");
+    for (account, namespace, expected) in [
+        (ours, "AWS/NATGateway", "network"),
+        (theirs, "AWS/NetworkELB", "network"),
+        (theirs, "AWS/EC2", "payments"),
+        (theirs, "Their/Own", "payments"),
+        (ours, "AWS/EC2", "platform"),
+        (ours, "AWS/NetworkFirewall", "platform"),
+    ] {
+        let samples = samples_of(&config, point(account, namespace, "Some"));
+        let went: Vec<_> = names.iter().zip(samples).filter(|(_, samples)| *samples > 0).collect();
+        assert_eq!(went, [(&expected, 5)], "{account} {namespace}");
+    }
+    assert!(config.remote_write.iter().all(|one| one.required));
+}
+
+#[test]
+fn the_copy_for_prometheus_is_best_effort() {
+    let (_, config) = case("amp-and-prometheus");
+    assert_eq!(
+        config.remote_write.iter().map(|one| one.required).collect::<Vec<_>>(),
+        [true, false]
+    );
+    assert_eq!(samples_of(&config, point("1", "AWS/EC2", "CPUUtilization")), [5, 5]);
+}
+
+#[test]
+fn the_low_cost_configuration_cuts_what_it_says() {
+    let (text, config) = case("low-cost");
+    let (mut least, mut most) = (100, 0);
+    for (namespace, metric, samples) in [
+        ("AWS/ApplicationELB", "RequestCount", 1),
+        ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", 1),
+        ("AWS/ApplicationELB", "TargetResponseTime", 2),
+        ("AWS/DynamoDB", "ConsumedReadCapacityUnits", 1),
+        ("AWS/DynamoDB", "SuccessfulRequestLatency", 2),
+        ("AWS/EC2", "CPUUtilization", 2),
+        ("AWS/Lambda", "Invocations", 1),
+        ("AWS/Lambda", "Duration", 2),
+        ("AWS/RDS", "DatabaseConnections", 2),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", 1),
+        ("AWS/SQS", "NumberOfMessagesSent", 1),
+    ] {
+        assert_eq!(samples_of(&config, point("1", namespace, metric)), [samples], "{metric}");
+        let (_, whole) = case("amp");
+        assert_eq!(samples_of(&whole, point("1", namespace, metric)), [5]);
+        let cut = 100 - samples * 100 / 5;
+        (least, most) = (least.min(cut), most.max(cut));
+    }
+    assert_eq!(samples_of(&config, point("1", "AWS/Usage", "CallCount")), [0]);
+    assert!(text.contains(&format!("{least} to {most} % fewer")), "{least} to {most} %");
 }
