@@ -78,6 +78,10 @@ mod deploy_agents;
 #[path = "it/deploy_configuration.rs"]
 mod deploy_configuration;
 
+/// The README's costs follow from the prices and formulas beside them.
+#[path = "it/deploy_costs.rs"]
+mod deploy_costs;
+
 /// The whole house: what comes again is not sent again.
 #[path = "it/end_to_end_again.rs"]
 mod end_to_end_again;

@@ -85,20 +85,15 @@ def tracked(parts):
 
 
 PLAN = {
-    "idle timeout above the request deadline": lambda p: seconds(p, "request_deadline") < p.one("aws_lb.this")["idle_timeout"] < seconds(p, "idle_timeout"),
-    "deregistration delay above the request deadline, and fits the drain": lambda p: seconds(p, "request_deadline") < int(p.one("aws_lb_target_group.this")["deregistration_delay"]) and seconds(p, "drain_deadline") < container(p)["stopTimeout"],
-    "stopTimeout 120": lambda p: container(p)["stopTimeout"] == 120,
     "health check on /readyz": lambda p: p.one("aws_lb_target_group.this")["health_check"][0]["path"] == "/readyz",
     "HTTPS alone, TLS 1.2 or later": lambda p: [one["protocol"] for one in p.kind("aws_lb_listener")] == ["HTTPS"] and p.one("aws_lb_listener.https")["ssl_policy"].startswith("ELBSecurityPolicy-TLS13-1-"),
     "invalid header fields are dropped": lambda p: p.one("aws_lb.this")["drop_invalid_header_fields"],
     "deletion protection": lambda p: p.one("aws_lb.this")["enable_deletion_protection"],
     "the load balancer is open on 443 alone": lambda p: [one["from_port"] for one in ingress(p, 443)] == [443] and all(one["cidr_ipv4"] is None for port in (8080, 8081) for one in ingress(p, port)),
-    "the telemetry port is open to nobody": lambda p: not ingress(p, 8081) and [one["containerPort"] for one in container(p)["portMappings"] if one["name"] == "telemetry"] == [8081] and p.one("aws_lb_target_group.this")["port"] == 8080,
     "Fargate, ARM64, 0.25 vCPU, 512 MB": lambda p: [p.one("aws_ecs_task_definition.this")[key] for key in ("cpu", "memory", "requires_compatibilities")] == ["256", "512", ["FARGATE"]] and p.one("aws_ecs_task_definition.this")["runtime_platform"][0]["cpu_architecture"] == "ARM64",
     "two tasks at least, in two zones": lambda p: p.one("aws_ecs_service.this")["desired_count"] >= 2 and p.one("aws_appautoscaling_target.this")["min_capacity"] >= 2 and len({one["availability_zone"] for one in p.all("aws_subnet.private")}) >= 2,
     "circuit breaker with rollback": lambda p: p.one("aws_ecs_service.this")["deployment_circuit_breaker"] == [{"enable": True, "rollback": True}],
     "target tracking on CPU and on requests per target": lambda p: tracked(p) == {"ECSServiceAverageCPUUtilization", "ALBRequestCountPerTarget"},
-    "read-only root file system, not root, no capabilities": lambda p: container(p)["readonlyRootFilesystem"] and container(p)["user"] == "65532:65532" and container(p)["linuxParameters"]["capabilities"]["drop"] == ["ALL"],
     "the access key is generated, and in Secrets Manager": lambda p: p.all("aws_secretsmanager_secret.this") and not p.one("aws_secretsmanager_secret_version.this").get("secret_string"),
     "Firehose: GZIP, 60 s, 1 to 4 MB, two hours, FailedDataOnly": lambda p: [firehose(p)[key] for key in ("buffering_interval", "retry_duration", "s3_backup_mode")] == [60, 7200, "FailedDataOnly"] and 1 <= firehose(p)["buffering_size"] <= 4 and firehose(p)["request_configuration"][0]["content_encoding"] == "GZIP",
     "Firehose takes the key from Secrets Manager": lambda p: firehose(p)["secrets_manager_configuration"][0]["enabled"] and not firehose(p).get("access_key"),
@@ -112,7 +107,13 @@ PLAN = {
     "dashboard, and who is told": lambda p: p.all("aws_cloudwatch_dashboard.this") and p.all("aws_sns_topic.this") and p.all("aws_sns_topic_subscription.email"),
 }
 
+
 STATE = {
+    "idle timeout above the request deadline": lambda p: seconds(p, "request_deadline") < p.one("aws_lb.this")["idle_timeout"] < seconds(p, "idle_timeout"),
+    "deregistration delay above the request deadline, and fits the drain": lambda p: seconds(p, "request_deadline") < int(p.one("aws_lb_target_group.this")["deregistration_delay"]) and seconds(p, "drain_deadline") < container(p)["stopTimeout"],
+    "stopTimeout 120": lambda p: container(p)["stopTimeout"] == 120,
+    "the telemetry port is open to nobody": lambda p: not ingress(p, 8081) and [one["containerPort"] for one in container(p)["portMappings"] if one["name"] == "telemetry"] == [8081] and p.one("aws_lb_target_group.this")["port"] == 8080,
+    "read-only root file system, not root, no capabilities": lambda p: container(p)["readonlyRootFilesystem"] and container(p)["user"] == "65532:65532" and container(p)["linuxParameters"]["capabilities"]["drop"] == ["ALL"],
     "the ingest port is open to the load balancer alone": lambda p: [one["referenced_security_group_id"] for one in ingress(p, 8080)] == [p.one("aws_security_group.load_balancer")["id"]],
     "task role: aps:RemoteWrite on that workspace alone": lambda p: statements(p.one("aws_iam_role_policy.task")["policy"]) == [(["aps:RemoteWrite"], p.one("aws_prometheus_workspace.this")["arn"])],
     "task and Firehose use one secret": lambda p: container(p)["secrets"][0]["valueFrom"] == f"{firehose(p)['secrets_manager_configuration'][0]['secret_arn']}:api_key::",

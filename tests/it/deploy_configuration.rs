@@ -301,6 +301,9 @@ fn every_range_is_the_codes() {
             assert!(!trouble(&more).is_empty(), "{path} takes {more}, beyond {range}");
         } else {
             assert!(!beyond(high).is_empty(), "{path} takes {high}, against {range}");
+            let less = number(high, &|high| high - 1);
+            let shorter = |line: &String| line.contains(" must be shorter than ");
+            assert!(!trouble(&less).iter().any(shorter), "{path} takes no {less}, within {range}");
         }
         if number(low, &|low| low) != "0s" && low != "0" {
             let less = number(low, &|low| low - 1);

@@ -42,7 +42,7 @@ variable "collector" {
 }
 
 variable "teardown" {
-  description = "Before `terraform destroy`, apply with true: takes the load balancer's deletion protection away and lets the backup bucket go with what is in it."
+  description = "Before `terraform destroy`, apply with true: takes the load balancer's deletion protection away, and lets the backup bucket go with what is in it and the access key without a time to bring it back."
   type        = bool
   default     = false
 }
@@ -67,8 +67,9 @@ module "sluicegate" {
     })
   })]) : "[]"
 
-  deletion_protection  = !var.teardown
-  backup_force_destroy = var.teardown
+  deletion_protection            = !var.teardown
+  backup_force_destroy           = var.teardown
+  secret_recovery_window_in_days = var.teardown ? 0 : 7
 
   # What most dashboards show; without this, everything is streamed and paid for.
   include = [
@@ -92,6 +93,12 @@ module "sluicegate" {
     cloudwatch = {
       # Five samples per data point unless told otherwise; each is billed by AMP.
       statistics = ["sum", "average", "maximum", "extended"]
+      # What the overview in deploy/grafana shows beyond these.
+      statistics_rules = [
+        { namespace = "AWS/ApplicationELB", metric = "TargetResponseTime", statistics = ["sum", "average", "maximum", "sample_count", "extended"] },
+        { namespace = "AWS/Lambda", metric = "Duration", statistics = ["sum", "average", "maximum", "sample_count", "extended"] },
+        { namespace = "AWS/RDS", metric = "FreeStorageSpace", statistics = ["minimum", "average"] },
+      ]
       series_limit = {
         per_hour = 500000
       }
