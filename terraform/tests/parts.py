@@ -56,12 +56,11 @@ def seconds(parts, name):
 def alarms(parts):
     found = set()
     for one in parts.kind("aws_cloudwatch_metric_alarm"):
-        found.add(one["metric_name"])
+        found.update((one["metric_name"], one["alarm_name"]))
         for query in one["metric_query"]:
             found.update(metric["metric_name"] for metric in query["metric"])
             if query["expression"] and "DiscardedSamples" in query["expression"]:
                 found.add("DiscardedSamples")
-            found.update(metric["dimensions"].get("Resource") for metric in query["metric"] if metric["dimensions"])
     return found
 
 
@@ -102,7 +101,7 @@ PLAN = {
     "AMP: workspace, retention, rules, alert manager, out-of-order window": lambda p: all(p.all(name) for name in ("aws_prometheus_workspace.this", "aws_prometheus_workspace_configuration.this", "aws_prometheus_alert_manager_definition.this", "terraform_data.out_of_order_window")),
     "alarms of the whole path": lambda p: alarms(p) >= {
         "DeliveryToHttpEndpoint.Success", "DeliveryToHttpEndpoint.DataFreshness", "BackupToS3.Records", "BackupToS3.Success", "PublishErrorRate",
-        "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count", "UnHealthyHostCount", "CPUUtilization", "DiscardedSamples", "IngestionRate",
+        "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count", "UnHealthyHostCount", "CPUUtilization", "DiscardedSamples", "sluicegate-workspace-ingestion-rate",
     },
     "dashboard, and who is told": lambda p: p.all("aws_cloudwatch_dashboard.this") and p.all("aws_sns_topic.this") and p.all("aws_sns_topic_subscription.email"),
 }

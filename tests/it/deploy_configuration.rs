@@ -247,7 +247,7 @@ fn every_line_says_truly_what_holds_without_it() {
                 ),
                 Says::Yours => assert!(without.is_err(), "`{path}` need not be given"),
                 Says::Example(_) | Says::InsteadOf(_) => {
-                    assert!(!same, "`{path}` says the default")
+                    assert!(!same, "`{path}` says the default");
                 }
             }
         }
