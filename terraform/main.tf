@@ -78,6 +78,7 @@ module "gateway" {
   tasks_min        = var.tasks_min
   tasks_max        = var.tasks_max
   sidecars         = var.sidecars
+  task_policies    = var.task_policies
   configuration    = var.configuration
   remote_write = concat([{
     name        = "amp"

@@ -53,6 +53,11 @@ output "task_role_arn" {
   value       = module.gateway.task_role_arn
 }
 
+output "containers" {
+  description = "Containers of a task, and the memory of each in MiB."
+  value       = module.gateway.containers
+}
+
 output "configuration" {
   description = "The configuration file that the gateway reads; without secrets."
   value       = module.gateway.configuration

@@ -101,6 +101,12 @@ variable "sidecars" {
   default     = "[]"
 }
 
+variable "task_policies" {
+  description = "Policies of the task role beside the module's own, name to JSON: what sidecars need."
+  type        = map(string)
+  default     = {}
+}
+
 variable "wait_for_steady_state" {
   description = "Let `terraform apply` wait until the tasks run."
   type        = bool

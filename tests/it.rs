@@ -86,6 +86,18 @@ mod demo_run;
 #[path = "it/demo_stream.rs"]
 mod demo_stream;
 
+/// The agents of `deploy/` that watch the gateway ask for metrics that exist, where Terraform puts them.
+#[path = "it/deploy_agents.rs"]
+mod deploy_agents;
+
+/// The configurations of `deploy/`: one with every setting, and small ones for the common cases.
+#[path = "it/deploy_configuration.rs"]
+mod deploy_configuration;
+
+/// The README's costs follow from the prices and formulas beside them.
+#[path = "it/deploy_costs.rs"]
+mod deploy_costs;
+
 /// The whole house: what comes again is not sent again.
 #[path = "it/end_to_end_again.rs"]
 mod end_to_end_again;

@@ -88,6 +88,10 @@ run "from_nothing" {
     error_message = "Eight alarms of the stream, five of the gateway, three of the workspace."
   }
   assert {
+    condition     = toset(output.rule_groups) == toset([for file in fileset("../deploy/prometheus/rules", "*.{yaml,yml}") : replace(file, "/[.]ya?ml$/", "")])
+    error_message = "The project's own rules are in the workspace."
+  }
+  assert {
     condition     = strcontains(output.out_of_order_window_command, "--workspace-id ws-new --out-of-order-time-window-in-seconds 600")
     error_message = "The out-of-order window."
   }

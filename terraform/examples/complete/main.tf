@@ -35,6 +35,18 @@ variable "alarm_emails" {
   type        = set(string)
 }
 
+variable "collector" {
+  description = "Run an ADOT collector beside the gateway (`deploy/adot`), which writes the gateway's own metrics to the workspace: the rules in `deploy/prometheus` and the gateway's dashboard want them."
+  type        = bool
+  default     = false
+}
+
+variable "teardown" {
+  description = "Before `terraform destroy`, apply with true: takes the load balancer's deletion protection away, and lets the backup bucket go with what is in it and the access key without a time to bring it back."
+  type        = bool
+  default     = false
+}
+
 module "sluicegate" {
   source = "../.."
 
@@ -42,6 +54,22 @@ module "sluicegate" {
   domain_name  = var.domain_name
   hosted_zone  = { id = var.hosted_zone_id }
   alarm_emails = var.alarm_emails
+
+  # The collector has 256 MiB of the task's memory.
+  memory = var.collector ? 1024 : 512
+  sidecars = var.collector ? jsonencode([for container in jsondecode(file("${path.module}/../../../deploy/adot/sidecars.json")) : merge(container, {
+    environment = [
+      { name = "AOT_CONFIG_CONTENT", value = file("${path.module}/../../../deploy/adot/amp.yaml") },
+      { name = "AWS_PROMETHEUS_ENDPOINT", value = module.sluicegate.remote_write_url },
+    ]
+    logConfiguration = merge(container.logConfiguration, {
+      options = merge(container.logConfiguration.options, { awslogs-region = var.region })
+    })
+  })]) : "[]"
+
+  deletion_protection            = !var.teardown
+  backup_force_destroy           = var.teardown
+  secret_recovery_window_in_days = var.teardown ? 0 : 7
 
   # What most dashboards show; without this, everything is streamed and paid for.
   include = [
@@ -65,6 +93,12 @@ module "sluicegate" {
     cloudwatch = {
       # Five samples per data point unless told otherwise; each is billed by AMP.
       statistics = ["sum", "average", "maximum", "extended"]
+      # What the overview in deploy/grafana shows beyond these.
+      statistics_rules = [
+        { namespace = "AWS/ApplicationELB", metric = "TargetResponseTime", statistics = ["sum", "average", "maximum", "sample_count", "extended"] },
+        { namespace = "AWS/Lambda", metric = "Duration", statistics = ["sum", "average", "maximum", "sample_count", "extended"] },
+        { namespace = "AWS/RDS", metric = "FreeStorageSpace", statistics = ["minimum", "average"] },
+      ]
       series_limit = {
         per_hour = 500000
       }

@@ -53,6 +53,11 @@ output "log_group_name" {
   value       = aws_cloudwatch_log_group.this.name
 }
 
+output "containers" {
+  description = "Containers of a task, and the memory of each in MiB."
+  value       = { for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name => container.memory }
+}
+
 output "configuration" {
   description = "The configuration file that tasks read; without secrets."
   value       = local.configuration

@@ -64,6 +64,14 @@ resource "aws_iam_role_policy" "task" {
   policy = data.aws_iam_policy_document.task.json
 }
 
+resource "aws_iam_role_policy" "sidecars" {
+  for_each = var.task_policies
+
+  name   = each.key
+  role   = aws_iam_role.task.id
+  policy = each.value
+}
+
 # ECS: fetch the image, read the secrets, write the log.
 
 locals {

@@ -24,7 +24,8 @@ locals {
     user                   = "65532:65532"
     readonlyRootFilesystem = true
     stopTimeout            = local.stop_timeout_seconds
-    memory                 = length(jsondecode(var.sidecars)) == 0 ? var.memory : null
+    # A limit of its own: a third of it is the gateway's budget.
+    memory = var.memory - sum(concat([0], [for container in jsondecode(var.sidecars) : container.memory]))
 
     linuxParameters = { capabilities = { drop = ["ALL"] } }
     # No request needs more than its connection; ALB and lanes stay far below.
@@ -87,7 +88,10 @@ resource "aws_ecs_task_definition" "this" {
     cpu_architecture        = var.cpu_architecture
   }
 
-  container_definitions = jsonencode(concat([local.container], jsondecode(var.sidecars)))
+  container_definitions = jsonencode(concat(
+    [local.container],
+    [for container in jsondecode(var.sidecars) : merge(container, { essential = false })],
+  ))
 
   lifecycle {
     precondition {

@@ -148,7 +148,11 @@ variable "wait_for_steady_state" {
 }
 
 variable "sidecars" {
-  description = "Further containers of the task as JSON, a list of container definitions such as an agent that scrapes `http://localhost:8081/metrics`. Their rights go to the output `task_role_name`."
+  description = <<-EOT
+    Further containers of the task as JSON, a list of container definitions such as an agent that scrapes
+    `http://localhost:8081/metrics` (`deploy/adot`). They are not essential, and each names its `memory` in MiB: what they leave of
+    the task's is the gateway's. Their rights are `task_policies`.
+  EOT
   type        = string
   default     = "[]"
 
@@ -156,6 +160,27 @@ variable "sidecars" {
     # A JSON object of containers is no list, though for would take it.
     condition     = can([for container in concat([], jsondecode(var.sidecars)) : regex("^[A-Za-z0-9_-]{1,255}$", container.name)])
     error_message = "sidecars is a JSON list of container definitions, each with a name."
+  }
+
+  validation {
+    condition     = try(alltrue([for container in jsondecode(var.sidecars) : container.name != "sluicegate" && try(container.essential, false) == false]), true)
+    error_message = "sluicegate is the gateway's own name, and no sidecar may be essential: the gateway would end with it."
+  }
+
+  validation {
+    condition     = try(var.memory - sum(concat([0], [for container in jsondecode(var.sidecars) : container.memory])) >= 256, false) || !can(concat([], jsondecode(var.sidecars)))
+    error_message = "Each sidecar names its memory in MiB, and they must leave 256 MiB of the task's memory to the gateway."
+  }
+}
+
+variable "task_policies" {
+  description = "Policies of the task role beside the module's own, name to JSON: what sidecars need."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name, policy in var.task_policies : can(regex("^[A-Za-z0-9_-]{1,64}$", name)) && name != "remote-write" && can(jsondecode(policy).Statement)])
+    error_message = "A name has 1 to 64 letters, digits and _-, is not remote-write, and stands for a policy document."
   }
 }
 

@@ -87,6 +87,16 @@ variable "rule_groups" {
     condition     = alltrue([for name in keys(var.rule_groups) : can(regex("^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", name))])
     error_message = "A rule group namespace has 1 to 64 letters, digits or _.-"
   }
+
+  validation {
+    condition     = alltrue([for text in values(var.rule_groups) : length(text) <= 1000000])
+    error_message = "AMP takes rule files of 1 MB."
+  }
+
+  validation {
+    condition     = try(sum(concat([0], flatten([for text in values(var.rule_groups) : [for group in yamldecode(text).groups : length(group.rules)]]))) <= 2000, true)
+    error_message = "AMP takes 2000 rules in a workspace."
+  }
 }
 
 variable "alert_topic" {

@@ -64,7 +64,8 @@ module "sluicegate" {
   secret_recovery_window_in_days = 0
   wait_for_steady_state          = false
 
-  include = [{ namespace = "AWS/EC2" }]
+  include           = [{ namespace = "AWS/EC2" }]
+  common_attributes = { team = "tests" }
 }
 
 output "configuration" {

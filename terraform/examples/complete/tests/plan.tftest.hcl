@@ -80,3 +80,17 @@ run "plan" {
     error_message = "Endpoint and access key."
   }
 }
+
+run "with_a_collector" {
+  command = plan
+
+  variables {
+    collector = true
+    teardown  = true
+  }
+
+  assert {
+    condition     = module.sluicegate.containers == { sluicegate = 768, adot-collector = 256 }
+    error_message = "The collector stands beside the gateway."
+  }
+}

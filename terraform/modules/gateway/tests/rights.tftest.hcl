@@ -247,17 +247,59 @@ run "further_configuration" {
 
   variables {
     configuration = "cloudwatch: {naming: otel}\nserver: {common_attributes: [team]}\nglobal: {external_labels: {cluster: prod}}"
-    sidecars      = "[{\"name\":\"agent\",\"image\":\"agent:1\"}]"
   }
 
   assert {
     condition     = yamldecode(output.configuration).cloudwatch.naming == "otel" && yamldecode(output.configuration).server.common_attributes == ["team"] && yamldecode(output.configuration).server.path == "/firehose"
     error_message = "Further configuration and the module's own stand together."
   }
-  assert {
-    condition     = toset([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name]) == toset(["sluicegate", "agent"])
-    error_message = "Sidecars stand beside the gateway."
+}
+
+# The container definition of deploy/adot, as its README puts it into the task.
+run "sidecars" {
+  command = plan
+
+  variables {
+    memory = 1024
+    sidecars = jsonencode([for container in jsondecode(file("../../../deploy/adot/sidecars.json")) : merge(container, {
+      environment = [{ name = "AOT_CONFIG_CONTENT", value = file("../../../deploy/adot/amp.yaml") }]
+    })])
+    task_policies = { adot = file("../../../deploy/adot/task-policy.json") }
   }
+
+  assert {
+    condition     = { for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.name => "${container.essential} ${container.memory}" } == { sluicegate = "true 768", adot-collector = "false 256" }
+    error_message = "Sidecars stand beside the gateway, are not essential, and leave it the rest of the memory."
+  }
+  assert {
+    condition     = one([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.environment[0].value if container.name == "adot-collector"]) == file("../../../deploy/adot/amp.yaml")
+    error_message = "The collector has its configuration."
+  }
+  assert {
+    condition     = aws_iam_role_policy.sidecars["adot"].policy != "" && keys(aws_iam_role_policy.sidecars) == ["adot"]
+    error_message = "What a sidecar needs is the task role's."
+  }
+}
+
+run "refused_sidecars" {
+  command = plan
+
+  variables {
+    sidecars      = "[{\"name\":\"agent\",\"image\":\"agent:1\",\"memory\":257,\"essential\":true}]"
+    task_policies = { remote-write = "{\"Statement\":[]}" }
+  }
+
+  expect_failures = [var.sidecars, var.task_policies]
+}
+
+run "refused_sidecars_without_memory" {
+  command = plan
+
+  variables {
+    sidecars = "[{\"name\":\"agent\",\"image\":\"agent:1\"}]"
+  }
+
+  expect_failures = [var.sidecars]
 }
 
 run "alarms" {

@@ -107,3 +107,23 @@ run "refused" {
 
   expect_failures = [var.retention_days, var.out_of_order_window_seconds, var.rule_groups, var.alert_manager_definition, var.quota_alarm_percent]
 }
+
+run "too_many_rules" {
+  command = plan
+
+  variables {
+    rule_groups = { many = yamlencode({ groups = [for group in range(3) : { name = "g${group}", rules = [for rule in range(700) : { record = "r${rule}", expr = "1" }] }] }) }
+  }
+
+  expect_failures = [var.rule_groups]
+}
+
+run "too_large_rules" {
+  command = plan
+
+  variables {
+    rule_groups = { large = format("groups: [{name: g, rules: []}]\n#%1000000s", "") }
+  }
+
+  expect_failures = [var.rule_groups]
+}
