@@ -19,7 +19,7 @@ const MINUTE_MS: i64 = 60_000;
 const PAST_MINUTES: i64 = 30;
 
 /// From the end of a minute to the sending of its data points.
-const DELAY: Duration = Duration::from_secs(2);
+const DELAY_MS: i64 = 2_000;
 
 /// Sends to `url` until it is `enough` or the duration has passed; writes a line for each minute.
 /// Gives whether all that was sent was acknowledged.
@@ -47,7 +47,7 @@ pub async fn feed(
         tokio::select! {
             biased;
             () = &mut over => break,
-            () = tokio::time::sleep(until(start_ms + MINUTE_MS) + DELAY) => {}
+            () = tokio::time::sleep(until(start_ms + MINUTE_MS + DELAY_MS)) => {}
         }
         plan.minutes = vec![start_ms];
         // One minute after the other: receivers take series in order.
