@@ -279,13 +279,17 @@ fn the_commands_of_the_compose_file_exist() {
     }
 
     // Each option of Prometheus is known to the one that the tests have.
-    let prometheus = std::env::var("PROMETHEUS").unwrap_or_else(|_| "prometheus".to_owned());
-    let help = Command::new(prometheus).arg("--help-long").output().unwrap();
+    let help = Command::new(prometheus()).arg("--help-long").output().unwrap();
     let help = [help.stdout, help.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
     for option in texts(&services["prometheus"]["command"]) {
         let name = option.split('=').next().unwrap();
         assert!(help.contains(name), "prometheus knows no {name}");
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests are told of the binary by environment")]
+fn prometheus() -> String {
+    std::env::var("PROMETHEUS").unwrap_or_else(|_| "prometheus".to_owned())
 }
 
 #[test]
