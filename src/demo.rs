@@ -23,6 +23,7 @@ pub mod records;
 pub mod contract;
 pub mod firehose;
 pub mod sender;
+pub mod feed;
 pub mod dice;
 pub mod signals;
 // The gateway between.
@@ -87,6 +88,9 @@ pub async fn run_until(
     terminal: bool,
     enough: &CancellationToken,
 ) -> anyhow::Result<bool> {
+    if let Some(url) = &options.url {
+        return feed::feed(&options, url, out, enough).await;
+    }
     let course = options.course()?;
     let mut screen = Screen::new(out, terminal);
     let receiver = Receiver::start().await.context("the receiver cannot be started")?;

@@ -69,10 +69,17 @@ mod deploy_queries;
 /// The rules, their tests and their runbook.
 #[path = "it/deploy_rules.rs"]
 mod deploy_rules;
+/// The image and what starts it, in containers and without, held against the code and Terraform.
+#[path = "it/deploy_image.rs"]
+mod deploy_image;
 
 /// The demo's receiver counts what comes, and the books find every sample that does not fit.
 #[path = "it/demo_books.rs"]
 mod demo_books;
+
+/// The demo's stream, sent to a gateway that runs elsewhere.
+#[path = "it/demo_feed.rs"]
+mod demo_feed;
 
 /// The demo's Firehose keeps the documented delivery, validation and retry rules.
 #[path = "it/demo_firehose.rs"]

@@ -13,6 +13,7 @@ use super::{environment, faulty};
 use crate::config::{self, Config, Faults, Loaded};
 use crate::demo;
 use crate::pipeline::{House, Listeners, Rejected};
+use crate::secret::Secret;
 use crate::telemetry::{self, Level};
 
 /// Runs the gateway until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reloads the
@@ -81,7 +82,8 @@ async fn live(
 }
 
 /// Runs the demo.
-pub(super) fn demo(options: demo::Options) -> anyhow::Result<ExitCode> {
+pub(super) fn demo(mut options: demo::Options) -> anyhow::Result<ExitCode> {
+    options.access_key = environment("SLUICEGATE_ACCESS_KEY").map(Secret::new);
     let terminal = std::io::stdout().is_terminal();
     let good = in_runtime(async { demo::run(options, &mut std::io::stdout(), terminal).await })?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -6,6 +6,7 @@ use super::books::Plan;
 use super::dice;
 use super::stream::{Format, MetricStream};
 use super::trouble::Trouble;
+use crate::secret::Secret;
 use crate::units;
 
 /// What the demo is told.
@@ -34,6 +35,13 @@ pub struct Options {
     /// Whether Firehose compresses.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub gzip: bool,
+    /// Send the stream, minute by minute until stopped or for --duration, to a gateway that runs
+    /// elsewhere, with the access key in SLUICEGATE_ACCESS_KEY if there is one.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["points", "fault", "kill"])]
+    pub url: Option<String>,
+    /// The access key of that gateway.
+    #[arg(skip)]
+    pub access_key: Option<Secret>,
 }
 
 impl Default for Options {
@@ -46,6 +54,8 @@ impl Default for Options {
             fault: Trouble::None,
             kill: None,
             gzip: true,
+            url: None,
+            access_key: None,
         }
     }
 }
