@@ -54,25 +54,6 @@ mod deliver_remote;
 #[path = "it/deliver_tls.rs"]
 mod deliver_tls;
 
-/// The dashboards as files: current, whole, and for any data source of Prometheus's kind.
-#[path = "it/deploy_dashboards.rs"]
-mod deploy_dashboards;
-
-/// What stands in `deploy/prometheus` and `deploy/grafana`, read.
-#[path = "it/deploy_files.rs"]
-mod deploy_files;
-
-/// Every query of dashboards and rules, asked of a real Prometheus that holds a demo's traffic.
-#[path = "it/deploy_queries.rs"]
-mod deploy_queries;
-
-/// The rules, their tests and their runbook.
-#[path = "it/deploy_rules.rs"]
-mod deploy_rules;
-/// The image and what starts it, in containers and without, held against the code and Terraform.
-#[path = "it/deploy_image.rs"]
-mod deploy_image;
-
 /// The demo's receiver counts what comes, and the books find every sample that does not fit.
 #[path = "it/demo_books.rs"]
 mod demo_books;
@@ -104,6 +85,26 @@ mod deploy_configuration;
 /// The README's costs follow from the prices and formulas beside them.
 #[path = "it/deploy_costs.rs"]
 mod deploy_costs;
+
+/// The dashboards as files: current, whole, and for any data source of Prometheus's kind.
+#[path = "it/deploy_dashboards.rs"]
+mod deploy_dashboards;
+
+/// What stands in `deploy/prometheus` and `deploy/grafana`, read.
+#[path = "it/deploy_files.rs"]
+mod deploy_files;
+
+/// The image and what starts it, in containers and without, held against the code and Terraform.
+#[path = "it/deploy_image.rs"]
+mod deploy_image;
+
+/// Every query of dashboards and rules, asked of a real Prometheus that holds a demo's traffic.
+#[path = "it/deploy_queries.rs"]
+mod deploy_queries;
+
+/// The rules, their tests and their runbook.
+#[path = "it/deploy_rules.rs"]
+mod deploy_rules;
 
 /// The whole house: what comes again is not sent again.
 #[path = "it/end_to_end_again.rs"]
