@@ -1,7 +1,8 @@
 """Holds the plan of examples/complete, and what was applied to the imitation of AWS, to every part that must be there.
 
-Usage: parts.py PLAN.json STATE.json (both of `terraform show -json`). What only AWS knows is unknown in a plan, so the
-rights and what refers to other parts are looked at in the state, which is of the same modules.
+Usage: parts.py PLAN.json APPLIED.json (plans as `terraform show -json` has them; the second one was made after the apply
+and changes nothing). What only AWS knows is unknown in a first plan, so the rights and what refers to other parts are
+looked at in what was applied, which is of the same modules.
 """
 
 import json
@@ -18,10 +19,10 @@ def resources(module):
 class Parts:
     """What resources are set to, by type and name, of all modules together."""
 
-    def __init__(self, path, key):
+    def __init__(self, path):
         self.by_type = {}
         with open(path) as file:
-            root = json.load(file)[key]["root_module"]
+            root = json.load(file)["planned_values"]["root_module"]
         for one in resources(root):
             if one["mode"] == "managed":
                 self.by_type.setdefault(f"{one['type']}.{one['name']}", []).append(one.get("values", {}))
@@ -106,8 +107,7 @@ PLAN = {
     "dashboard, and who is told": lambda p: p.all("aws_cloudwatch_dashboard.this") and p.all("aws_sns_topic.this") and p.all("aws_sns_topic_subscription.email"),
 }
 
-
-STATE = {
+APPLIED = {
     "idle timeout above the request deadline": lambda p: seconds(p, "request_deadline") < p.one("aws_lb.this")["idle_timeout"] < seconds(p, "idle_timeout"),
     "deregistration delay above the request deadline, and fits the drain": lambda p: seconds(p, "request_deadline") < int(p.one("aws_lb_target_group.this")["deregistration_delay"]) and seconds(p, "drain_deadline") < container(p)["stopTimeout"],
     "stopTimeout 120": lambda p: container(p)["stopTimeout"] == 120,
@@ -124,9 +124,9 @@ STATE = {
 
 
 def main():
-    plan, state = Parts(sys.argv[1], "planned_values"), Parts(sys.argv[2], "values")
+    plan, applied = Parts(sys.argv[1]), Parts(sys.argv[2])
     missing = []
-    for what, of in [(PLAN, plan), (STATE, state)]:
+    for what, of in [(PLAN, plan), (APPLIED, applied)]:
         for part, holds in what.items():
             try:
                 good = holds(of)
@@ -136,7 +136,7 @@ def main():
                 missing.append(part)
     # The zone is the imitation's; rules are in the plan only where deploy/ holds some.
     others = {"aws_route53_zone.this", "aws_prometheus_rule_group_namespace.this"}
-    for name in sorted(set(state.by_type) - set(plan.by_type) - others):
+    for name in sorted(set(applied.by_type) - set(plan.by_type) - others):
         missing.append(f"{name} was applied, but is not in the plan")
     if missing:
         sys.exit("\n".join(f"FAILED: {part}" for part in missing))

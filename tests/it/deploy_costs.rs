@@ -35,7 +35,9 @@ fn dollars(part: &str, metrics: f64) -> f64 {
         "load balancer" => HOURS * 0.0225,
         "NAT gateway" => HOURS * 0.045,
         "three public addresses" => 3.0 * HOURS * 0.005,
-        "18 metrics of alarms, dashboard, 25 metrics of Container Insights" => 18.0 * 0.1 + 3.0 + 25.0 * 0.3,
+        "18 metrics of alarms, dashboard, 25 metrics of Container Insights" => {
+            18.0 * 0.1 + 3.0 + 25.0 * 0.3
+        }
         "key and secret" => 1.0 + 0.4,
         other => panic!("no formula for {other}"),
     }
