@@ -281,9 +281,35 @@ fn the_commands_of_the_compose_file_exist() {
     // Each option of Prometheus is known to the one that the tests have.
     let help = Command::new(prometheus()).arg("--help-long").output().unwrap();
     let help = [help.stdout, help.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    let help = help.replace("[no-]", "");
+    let known: Vec<_> = help.split(|c: char| c.is_whitespace() || c == '=').collect();
     for option in texts(&services["prometheus"]["command"]) {
         let name = option.split('=').next().unwrap();
-        assert!(help.contains(name), "prometheus knows no {name}");
+        assert!(known.contains(&name), "prometheus knows no {name}");
+    }
+}
+
+#[test]
+fn what_is_mounted_names_services_and_folders_of_the_compose_file() {
+    let compose = documents(&deploy().join("compose.yaml")).remove(0);
+    let telemetry = defaults(None).telemetry.listen_address.port();
+    let scraped = documents(&deploy().join("prometheus/prometheus.yaml")).remove(0);
+    let targets = &scraped["scrape_configs"][0]["static_configs"][0]["targets"];
+    assert_eq!(*targets, json!([format!("gateway:{telemetry}")]));
+
+    let provisioned = |kind: &str| {
+        let folder = deploy().join("grafana/provisioning").join(kind);
+        let paths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        paths.flat_map(|path| documents(&path)).collect::<Vec<_>>()
+    };
+    let sources = provisioned("datasources");
+    let urls: Vec<_> = sources.iter().map(|one| &one["datasources"][0]["url"]).collect();
+    assert_eq!(urls, ["http://prometheus:9090"]);
+    let mounts = texts(&compose["services"]["grafana"]["volumes"]);
+    for provider in provisioned("dashboards") {
+        let path = provider["providers"][0]["options"]["path"].as_str().unwrap();
+        let mount = format!("./grafana/dashboards:{path}:ro");
+        assert!(mounts.contains(&mount.as_str()), "{path} is not mounted");
     }
 }
 
