@@ -145,7 +145,7 @@ fn s08_decode_and_map_unknown(bencher: Bencher<'_, '_>, format: Format) {
         .bench_local_refs(|mapper| mapped(round.next(), mapper));
 }
 
-/// From samples to a snappy block for each of four lanes. The format makes no difference any more.
+/// From samples to a snappy block for each of two lanes. The format makes no difference any more.
 #[divan::bench(sample_count = 400, sample_size = 1)]
 fn s09_encode(bencher: Bencher<'_, '_>) {
     let mapper = mapper(SERIES_CACHE);

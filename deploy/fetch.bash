@@ -27,7 +27,7 @@ unpack_debian() {
             apt-get download -qq "$@" 2>/dev/null
         } || { echo "the Debian archive does not give: $*" >&2 && exit 1; }
         for package in *.deb; do
-            dpkg-deb --extract "$package" .
+            dpkg-deb --extract "$package" . || exit 1
             rm "$package"
         done
     )

@@ -11,12 +11,16 @@ use super::books::{Tally, Thousands};
 use super::firehose::{Firehose, FirehoseConfig};
 use super::options::Options;
 use super::sender::Sender;
+use super::stream::MetricStream;
 use crate::secret::hidden_in_url;
 
 const MINUTE_MS: i64 = 60_000;
 
 /// Minutes before now that are sent at once, so that there is something to see.
 const PAST_MINUTES: i64 = 30;
+
+/// Always the same metrics and values: what is sent again after a restart is what was sent before.
+const SEED: u64 = 1;
 
 /// From the end of a minute to the sending of its data points.
 const DELAY_MS: i64 = 2_000;
@@ -34,6 +38,7 @@ pub async fn feed(
 ) -> anyhow::Result<bool> {
     let course = options.course()?;
     let mut plan = course.plan(options.formats());
+    plan.stream = MetricStream::new(course.metrics, SEED);
     let config = FirehoseConfig::new(url, options.access_key.clone());
     let config = FirehoseConfig { gzip: options.gzip, ..config };
     let metrics = Thousands(course.metrics as u64);

@@ -59,7 +59,7 @@ fn ramp(wishes: &Wishes) -> Plan {
 
 fn ramp_destination(wishes: &Wishes) -> Plan {
     let mut plan = climb(wishes, 5_000.0, 2.0, 5);
-    // Four lanes with 2,000 samples each in flight: 32,000 samples, 6,400 data points a second.
+    // Two lanes with 1 MB each in flight: some 31,000 samples, 6,200 data points a second.
     plan.destination = Behaviour::Delay(Duration::from_millis(250));
     plan.must([Saturated, Only(&[200, 503]), Longest(DEADLINE + DRIVEN), Recovered])
 }

@@ -157,5 +157,5 @@ resource "aws_ecs_service" "this" {
   }
 
   # The first task needs its rights, and a target group that a listener uses.
-  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task, aws_lb_listener_rule.firehose]
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task, aws_iam_role_policy.sidecars, aws_lb_listener_rule.firehose]
 }

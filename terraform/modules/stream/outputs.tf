@@ -44,5 +44,5 @@ output "dashboard_entry" {
 
 output "next_step" {
   description = "How to see that data flows, three minutes after the apply."
-  value       = "aws cloudwatch get-metric-statistics --region ${local.region} --namespace AWS/Firehose --metric-name DeliveryToHttpEndpoint.Success --dimensions Name=DeliveryStreamName,Value=${aws_kinesis_firehose_delivery_stream.this.name} --start-time \"$(date -u -d '15 minutes ago' +%FT%TZ)\" --end-time \"$(date -u +%FT%TZ)\" --period 60 --statistics Average"
+  value       = "aws cloudwatch get-metric-statistics --region ${local.region} --namespace AWS/Firehose --metric-name DeliveryToHttpEndpoint.Success --dimensions Name=DeliveryStreamName,Value=${aws_kinesis_firehose_delivery_stream.this.name} --start-time \"$(date -u -d '15 minutes ago' +%FT%TZ 2>/dev/null || date -u -v-15M +%FT%TZ)\" --end-time \"$(date -u +%FT%TZ)\" --period 60 --statistics Average"
 }
