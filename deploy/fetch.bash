@@ -48,5 +48,31 @@ pip() {
         [[ -d $tools/pip ]] || unpack_debian "$tools/pip" python3-pip-whl
         wheel=$(echo "$tools"/pip/usr/share/python-wheels/pip-*.whl)
     fi
-    PIP_ROOT_USER_ACTION=ignore PYTHONPATH=$wheel "$python" -m pip "$@" --quiet --disable-pip-version-check
+    PIP_ROOT_USER_ACTION=ignore PYTHONPATH=$wheel timeout --foreground 900 "$python" -m pip "$@" --quiet --disable-pip-version-check
+}
+
+# environment FOLDER PACKAGE...: a Python environment of the project's own, made anew.
+environment() {
+    local folder=$1 make=(timeout --foreground 120 "${PYTHON:-python3}" -m venv --clear)
+    shift
+    "${make[@]}" "$folder" >/dev/null 2>&1 || "${make[@]}" --without-pip "$folder" || {
+        echo "no Python 3.10 or later with venv: install one, or set PYTHON" >&2
+        return 1
+    }
+    PYTHON=$folder/bin/python pip install --no-compile "$@"
+}
+
+# Of what `moto[server]` brings, AWS as it is imitated here needs Flask alone; the rest would be 180 MB.
+MOTO=('moto==5.2.1' 'botocore==1.43.11' flask flask-cors)
+
+# Debian's package has promtool beside it.
+find_prometheus() {
+    if [[ -z ${PROMETHEUS:-} ]] && ! PROMETHEUS=$(command -v prometheus); then
+        PROMETHEUS=$tools/prometheus/usr/bin/prometheus
+        [[ -x $PROMETHEUS ]] || unpack_debian "$tools/prometheus" prometheus || {
+            echo "no prometheus: install Prometheus 2.39 or later, or set PROMETHEUS" >&2
+            return 1
+        }
+    fi
+    export PROMETHEUS
 }

@@ -10,6 +10,7 @@ use crate::sample::Sample;
 
 /// A snappy block consists of pieces that are compressed each alone, of 64 KiB in the `snap` crate as in
 /// Google's library. What is compressed as soon as it is that long, is still in the processor's caches.
+/// So a little before, since it ends with the series that made it full.
 const PIECE_BYTES: usize = 63 << 10;
 
 /// Room ahead of the compressed pieces for the length of everything.
@@ -69,7 +70,7 @@ impl Encoder {
         Filling { encoder: self, bytes_max, last: None, taken: 0 }
     }
 
-    /// The request as a snappy block. An error means that the request is above 4 GiB.
+    /// The request as a snappy block. An error means that a series of it is above 4 GiB.
     ///
     /// # Errors
     /// The compressor's own.
