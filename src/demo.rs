@@ -106,7 +106,8 @@ pub async fn run_until(
         retry_duration: firehose.retry_duration.max(patience),
         ..firehose
     };
-    let sender = Sender::new(course.plan(options.formats()), Firehose::new(firehose)?);
+    let sender =
+        Sender::new(course.plan(options.formats(), dice::fresh_seed()), Firehose::new(firehose)?);
     let (kills, calm) = (gateway.kills(), CancellationToken::new());
     let kills = || kills.as_ref().map(|kills| kills.load(Ordering::Relaxed));
     let mut script = Script::new(options.fault, course.duration);

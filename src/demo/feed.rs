@@ -11,7 +11,6 @@ use super::books::{Tally, Thousands};
 use super::firehose::{Firehose, FirehoseConfig};
 use super::options::Options;
 use super::sender::Sender;
-use super::stream::MetricStream;
 use crate::secret::hidden_in_url;
 
 const MINUTE_MS: i64 = 60_000;
@@ -37,8 +36,7 @@ pub async fn feed(
     enough: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let course = options.course()?;
-    let mut plan = course.plan(options.formats());
-    plan.stream = MetricStream::new(course.metrics, SEED);
+    let mut plan = course.plan(options.formats(), SEED);
     let config = FirehoseConfig::new(url, options.access_key.clone());
     let config = FirehoseConfig { gzip: options.gzip, ..config };
     let metrics = Thousands(course.metrics as u64);

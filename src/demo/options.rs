@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::books::Plan;
-use super::dice;
 use super::stream::{Format, MetricStream};
 use super::trouble::Trouble;
 use crate::secret::Secret;
@@ -162,14 +161,14 @@ impl Course {
         self.metrics as u64 * u64::from(self.minutes)
     }
 
-    /// How the stream is cut into requests: the minutes before now.
+    /// How the stream of this seed is cut into requests: the minutes before now.
     #[must_use]
-    pub fn plan(&self, formats: Vec<Format>) -> Plan {
+    pub fn plan(&self, formats: Vec<Format>, seed: u64) -> Plan {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let this_minute = i64::try_from(now_ms / 60_000).unwrap_or_default();
         let minutes = (1..=i64::from(self.minutes)).rev();
         Plan {
-            stream: MetricStream::new(self.metrics, dice::fresh_seed()),
+            stream: MetricStream::new(self.metrics, seed),
             minutes: minutes.map(|ago| (this_minute - ago) * 60_000).collect(),
             points_per_request: POINTS_PER_REQUEST,
             formats,
@@ -198,7 +197,8 @@ mod tests {
 
     #[test]
     fn minutes_end_before_now_and_lie_within_the_hour() {
-        let of = |options: Options| options.course().map(|course| course.plan(options.formats()));
+        let of =
+            |options: Options| options.course().map(|course| course.plan(options.formats(), 1));
         let durations = [1, 10, 3600].map(|duration_s| Options {
             duration: Some(Duration::from_secs(duration_s)),
             ..Options::default()
