@@ -129,7 +129,15 @@ async fn it_runs_within_a_quota() {
     setup.quota = Some(Arc::clone(&quota));
     let mut gateway = Gateway::start(setup).await.unwrap();
     assert_eq!(send(&gateway).await, 200);
-    assert!(quota.throttled().unwrap().periods > 0, "it is in the group");
+    // A period counts when it is over, and a fast machine answers within the first one.
+    let counted = || quota.throttled().unwrap().periods > 0;
+    for _ in 0..1000 {
+        if counted() {
+            break;
+        }
+        assert_eq!(send(&gateway).await, 200);
+    }
+    assert!(counted(), "it is in the group");
     assert!(quota.peak_bytes().unwrap() > 1 << 20, "it is in the group");
     assert_eq!(gateway.terminate(Duration::from_secs(60)).await.unwrap(), 0);
 }
