@@ -153,9 +153,9 @@ pub fn mapped(body: &Body, mapper: &Mapper) -> Batch {
 /// A request for each lane. Returns their bytes.
 pub fn encoded(batch: &Batch, encoders: &mut [Encoder], mut take: impl FnMut(bytes::Bytes)) {
     for (lane, encoder) in batch.lanes.iter().flatten().zip(encoders) {
-        let mut filling = encoder.begin(usize::MAX);
-        for sample in batch.samples(0, lane) {
-            assert!(filling.offer(sample));
+        let mut filling = encoder.begin(usize::MAX, usize::MAX);
+        for run in batch.runs(0, lane) {
+            assert_eq!(filling.offer(&run), run.count());
         }
         filling.end();
         take(encoder.block().expect("below 4 GiB"));

@@ -1,9 +1,12 @@
 //! What walks through the house: identities with their finished series, and batches of samples.
 
+mod copies;
 mod identity;
+pub mod message;
 
 use std::sync::Arc;
 
+pub use copies::{Copies, ROW_BYTES_MAX};
 pub use identity::{Alike, Identity, Known, KnownSet, Series, SeriesSet};
 
 /// The place of a statistic among an identity's series and a row's values.
@@ -99,28 +102,30 @@ impl Batch {
         self.of_set(row, set, at)
     }
 
-    /// What samples of a destination are, as [`Self::sample`] says of one.
+    /// Samples of a destination, row by row as they stand together.
     ///
     /// # Panics
     /// If a reference is not one of this batch's own for that destination.
     #[inline]
-    pub fn samples<'b>(
+    pub fn runs<'b>(
         &'b self,
         destination: usize,
         refs: &'b [SampleRef],
-    ) -> impl Iterator<Item = Sample<'b>> {
-        // A row's samples mostly stand together.
-        let mut last: Option<(u32, &Row, KnownSet<'_>)> = None;
-        refs.iter().map(move |at| {
-            let (_, row, set) = match last {
-                Some(same) if at.row == same.0 => same,
-                _ => {
-                    let (row, set) = self.row(destination, *at);
-                    (at.row, row, set)
-                }
+    ) -> impl Iterator<Item = Run<'b>> {
+        let mut rest = refs;
+        let mut next = refs.first().map(|at| self.row(destination, *at));
+        std::iter::from_fn(move || {
+            let ((row, set), first) = (next?, rest.first()?);
+            let count = rest.iter().take_while(|at| at.row == first.row).count();
+            let (refs, behind) = rest.split_at(count);
+            rest = behind;
+            next = behind.first().map(|at| self.row(destination, *at));
+            let hash = |set: KnownSet<'_>, at: Option<&SampleRef>| {
+                Some(set.series(at?.slot as usize)?.hash)
             };
-            last = Some((at.row, row, set));
-            self.of_set(row, set, *at)
+            let goes_on =
+                next.is_some_and(|(_, next)| hash(next, behind.first()) == hash(set, refs.last()));
+            Some(Run { batch: self, row, set, refs, goes_on })
         })
     }
 
@@ -135,6 +140,61 @@ impl Batch {
         let series = set.series(at.slot as usize).expect("a sample has a series");
         let value = self.values[row.values_at as usize + at.slot as usize];
         Sample { labels: series.labels, hash: series.hash, timestamp_ms: row.timestamp_ms, value }
+    }
+}
+
+/// Samples of one row that stand together: at least one.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    batch: &'a Batch,
+    row: &'a Row,
+    set: KnownSet<'a>,
+    refs: &'a [SampleRef],
+    /// Whether the series of its last sample has another one behind it.
+    goes_on: bool,
+}
+
+impl<'a> Run<'a> {
+    /// How many there are.
+    #[must_use]
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.refs.len()
+    }
+
+    /// Their timestamp, milliseconds since 1970.
+    #[must_use]
+    #[inline]
+    pub fn timestamp_ms(&self) -> i64 {
+        self.row.timestamp_ms
+    }
+
+    /// The samples.
+    ///
+    /// # Panics
+    /// As [`Batch::runs`].
+    #[inline]
+    pub fn samples(&self) -> impl Iterator<Item = Sample<'a>> + use<'a> {
+        let Self { batch, row, set, refs, .. } = *self;
+        refs.iter().map(move |at| batch.of_set(row, set, *at))
+    }
+
+    /// Their values.
+    #[inline]
+    pub fn values(&self) -> impl Iterator<Item = f64> + use<'a> {
+        let values = self.batch.values.get(self.row.values_at as usize..).unwrap_or_default();
+        self.refs.iter().filter_map(|at| values.get(at.slot as usize).copied())
+    }
+
+    /// How all of them but the first are sent, if there is one of each series that the row's identity has, and
+    /// none but the first has another one beside it.
+    #[must_use]
+    #[inline]
+    pub fn copies(&self) -> Option<Copies<'a>> {
+        if self.goes_on {
+            return None;
+        }
+        self.set.copies(self.refs.iter().map(|at| at.slot))
     }
 }
 

@@ -42,6 +42,10 @@ mod decode_otlp;
 #[path = "it/deliver_credentials.rs"]
 mod deliver_credentials;
 
+/// What goes out in a request: every sample once, as prost writes it, each series in order.
+#[path = "it/deliver_encode.rs"]
+mod deliver_encode;
+
 /// What each answer of a receiver means: the table, and the answers of real receivers replayed.
 #[path = "it/deliver_judge.rs"]
 mod deliver_judge;

@@ -119,21 +119,23 @@ impl Haul {
         samples_max: usize,
         bytes_max: usize,
     ) -> Filled {
-        let mut filling = encoder.begin(bytes_max);
+        let mut filling = encoder.begin(samples_max, bytes_max);
         let mut end = span.to;
         let mut all_within = true;
-        'span: for (part, first, refs) in self.pieces(span) {
-            let batch = &part.load().batch;
-            let destination = part.destination();
-            for (position, sample) in (first..).zip(batch.samples(destination, refs)) {
-                if window.place(sample.timestamp_ms) != Place::Wanted {
+        'span: for (part, mut position, refs) in self.pieces(span) {
+            filling.next_batch();
+            for run in part.load().batch.runs(part.destination(), refs) {
+                let count = run.count();
+                if window.place(run.timestamp_ms()) == Place::Wanted {
+                    let taken = filling.offer(&run);
+                    if taken < count {
+                        end = position + taken;
+                        break 'span;
+                    }
+                } else {
                     all_within = false;
-                    continue;
                 }
-                if filling.taken() == samples_max || !filling.offer(sample) {
-                    end = position;
-                    break 'span;
-                }
+                position += count;
             }
         }
         let window = if all_within { Window::ALL } else { window };

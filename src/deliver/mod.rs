@@ -6,6 +6,7 @@ pub mod lane;
 pub mod haul;
 pub mod window;
 pub mod encode;
+mod block;
 pub mod backoff;
 pub mod report;
 // One destination's HTTP.

@@ -9,16 +9,19 @@
 //! namespace
 //! key        what the identity is looked up by
 //! series     destination by destination, slot by slot: hash, lane, end of the own labels
-//! labels     destination by destination: what all its series begin with, each one's own, what all end with
+//! labels     destination by destination: what all its series begin with, each one's own, what all end with,
+//!            and the series behind the first one as they are sent (see `copies`)
 //! ```
 
 use std::sync::Arc;
 
+use super::copies::{self, Copies};
+
 /// Bytes of the head: four numbers of 32 bits.
 const HEAD: usize = 16;
-/// Bytes of a set: the stem (64 bits), the lane, the slots that have a series (as bits), and where
-/// its first labels begin and end, and the last ones.
-const SET: usize = 32;
+/// Bytes of a set: the stem (64 bits), the lane, the slots that have a series (as bits), where
+/// its first labels begin and end, and the last ones, and where the copies end.
+const SET: usize = 36;
 /// Bytes of a series: hash (64 bits), lane, end of its own labels.
 const SERIES: usize = 16;
 /// In the place of a lane: there is none, or more than one.
@@ -77,6 +80,8 @@ pub struct KnownSet<'a> {
     last: &'a [u8],
     /// [`SERIES`] bytes for each slot.
     series: &'a [u8],
+    /// The series behind the first one.
+    copies: &'a [u8],
     /// Where the first slot's own labels begin.
     own_at: usize,
     /// The whole identity.
@@ -102,6 +107,14 @@ impl<'a> KnownSet<'a> {
         let own = self.bytes.get(own..own_end).unwrap_or_default();
         Some(Known { hash, lane, labels: [self.first, own, self.last] })
     }
+
+    /// The series behind the first one as they are sent, if these slots, in order, are all that have a
+    /// series.
+    #[inline]
+    pub(super) fn copies(&self, slots: impl ExactSizeIterator<Item = u32>) -> Option<Copies<'a>> {
+        let is_whole = slots.len() == Copies::series(self.copies) && slots.is_sorted();
+        if is_whole { Copies::read(self.copies) } else { None }
+    }
 }
 
 /// What the series of one destination have in common: one lane and one stem, and few slots. No two of
@@ -122,12 +135,14 @@ impl Identity {
     pub fn new(key: &[&[u8]], namespace: &str, sets: &[SeriesSet<'_>]) -> Self {
         let slots = sets.iter().map(|set| set.series.len()).max().unwrap_or(0);
         let key_bytes: usize = key.iter().map(|piece| piece.len()).sum();
+        let copies: Vec<Vec<u8>> = sets.iter().map(copies_of).collect();
         let labels = |set: &SeriesSet<'_>| {
             let own: usize = set.series.iter().flatten().map(|series| series.own.len()).sum();
             set.first.len() + own + set.last.len()
         };
         let mut at = HEAD + sets.len() * (SET + slots * SERIES) + namespace.len() + key_bytes;
-        let mut bytes = Vec::with_capacity(at + sets.iter().map(labels).sum::<usize>());
+        let behind: usize = sets.iter().map(labels).chain(copies.iter().map(Vec::len)).sum();
+        let mut bytes = Vec::with_capacity(at + behind);
         let number = |bytes: &mut Vec<u8>, number: usize| {
             // What is longer than 4 GiB has been refused long before.
             bytes.extend_from_slice(&(number as u32).to_le_bytes());
@@ -136,18 +151,18 @@ impl Identity {
             number(&mut bytes, head);
         }
         let mut starts = Vec::with_capacity(sets.len());
-        for set in sets {
+        for (set, copies) in sets.iter().zip(&copies) {
             let alike = alike(&set.series);
             bytes.extend_from_slice(&alike.stem.to_le_bytes());
             bytes.extend_from_slice(&alike.lane.to_le_bytes());
             bytes.extend_from_slice(&alike.slots.to_le_bytes());
             let first_end = at + set.first.len();
             let end = at + labels(set);
-            for place in [at, first_end, end - set.last.len(), end] {
+            at = end + copies.len();
+            for place in [first_end - set.first.len(), first_end, end - set.last.len(), end, at] {
                 number(&mut bytes, place);
             }
             starts.push(first_end);
-            at = end;
         }
         bytes.extend_from_slice(namespace.as_bytes());
         for piece in key {
@@ -164,12 +179,13 @@ impl Identity {
                 number(&mut bytes, end);
             }
         }
-        for set in sets {
+        for (set, copies) in sets.iter().zip(&copies) {
             bytes.extend_from_slice(set.first);
             for series in set.series.iter().flatten() {
                 bytes.extend_from_slice(series.own);
             }
             bytes.extend_from_slice(set.last);
+            bytes.extend_from_slice(copies);
         }
         Self(bytes.into())
     }
@@ -230,14 +246,15 @@ impl Identity {
             return None;
         }
         let set = HEAD + destination * SET;
-        let [first, first_end, last, end] =
-            [16, 20, 24, 28].map(|field| self.number(set + field) as usize);
+        let [first, first_end, last, end, copies_end] =
+            [16, 20, 24, 28, 32].map(|field| self.number(set + field) as usize);
         let series_at = head.series_at() + destination * head.slots * SERIES;
         let series_end = series_at + head.slots * SERIES;
         Some(KnownSet {
             first: self.piece(first, first_end),
             last: self.piece(last, end),
             series: self.piece(series_at, series_end),
+            copies: self.piece(end, copies_end),
             own_at: first_end,
             bytes: &self.0,
         })
@@ -351,6 +368,12 @@ impl std::fmt::Debug for Identity {
         let namespace = self.namespace().escape_ascii().to_string();
         f.debug_struct("Identity").field("namespace", &namespace).finish_non_exhaustive()
     }
+}
+
+/// The series of a set behind its first one.
+fn copies_of(set: &SeriesSet<'_>) -> Vec<u8> {
+    let own: Vec<_> = set.series.iter().flatten().map(|series| series.own).collect();
+    copies::write(set.first, &own, set.last)
 }
 
 /// What series have in common. Without any, there is a lane all the same: no sample looks for it.

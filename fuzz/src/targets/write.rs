@@ -2,7 +2,7 @@
 //!
 //! Bytes: how to map, in one; rules as in [`super::rules`] up to FS (0x1c); a record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sluicegate::decode::{self, Reading, Reason, Visit};
 use sluicegate::deliver::encode::Encoder;
@@ -105,24 +105,36 @@ fn sent(mapped: &Mapped, destination: usize, bytes_max: usize) {
     let mut count = 0;
     for lane in &mapped.batch.lanes[destination] {
         let mut seen: BTreeMap<Vec<(String, String)>, i64> = BTreeMap::new();
-        let mut rest: Vec<Sample<'_>> =
-            lane.iter().map(|at| mapped.batch.sample(destination, *at)).collect();
+        let mut rest = &lane[..];
         while !rest.is_empty() {
-            let mut filling = encoder.begin(bytes_max);
-            let taken = rest.iter().take_while(|sample| filling.offer(**sample)).count();
+            let mut filling = encoder.begin(usize::MAX, bytes_max);
+            let mut taken = 0;
+            for run in mapped.batch.runs(destination, rest) {
+                let of_run = filling.offer(&run);
+                taken += of_run;
+                if of_run < run.count() {
+                    break;
+                }
+            }
             assert_eq!(filling.end(), taken);
             assert!(taken > 0);
+            let (sent, left_out) = rest.split_at(taken);
+            rest = left_out;
             let request = prompb::unpack(&encoder.block().expect("a small request"));
-            let mut samples = rest.drain(..taken);
+            // Series in any order, the samples of each in theirs.
+            let mut left: BTreeMap<Vec<u8>, VecDeque<Sample<'_>>> = BTreeMap::new();
+            for sample in sent.iter().map(|at| mapped.batch.sample(destination, *at)) {
+                left.entry(sample.labels.concat()).or_default().push_back(sample);
+            }
             let mut in_request = BTreeSet::new();
             for series in &request.timeseries {
                 let labels: Vec<_> =
                     series.labels.iter().map(|l| (l.name.clone(), l.value.clone())).collect();
                 legal(&labels);
                 assert!(in_request.insert(labels.clone()), "a series stands there twice");
-                assert!(!series.samples.is_empty());
-                for sample in &series.samples {
-                    let given = samples.next().expect("no more samples than were given");
+                let given = left.remove(&encoded(&series.labels)).expect("a series that was given");
+                assert_eq!(series.samples.len(), given.len());
+                for (sample, given) in series.samples.iter().zip(given) {
                     assert_eq!(sample.timestamp, given.timestamp_ms);
                     assert_eq!(sample.value.to_bits(), given.value.to_bits());
                     assert_ne!(sample.value.to_bits(), ABSENT);
@@ -130,11 +142,17 @@ fn sent(mapped: &Mapped, destination: usize, bytes_max: usize) {
                     assert!(last.is_none_or(|last| last < sample.timestamp), "{labels:?}");
                 }
             }
-            assert!(samples.next().is_none(), "samples were left out");
+            assert!(left.is_empty(), "samples were left out");
             count += taken as u64;
         }
     }
     assert_eq!(count, mapped.samples[destination]);
+}
+
+/// Labels as they stand in a series.
+fn encoded(labels: &[prompb::Label]) -> Vec<u8> {
+    let series = prompb::TimeSeries { labels: labels.to_vec(), samples: Vec::new() };
+    prost::Message::encode_to_vec(&series)
 }
 
 /// Legal names, sorted, each once, no value empty, and a name among them.

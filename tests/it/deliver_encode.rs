@@ -1,0 +1,290 @@
+//! What is written is what prost writes, whatever of it is written as copies, and the samples of each
+//! series stay in order.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use prost::Message;
+use sluicegate::deliver::encode::Encoder;
+use sluicegate::sample::{self, Batch, Identity, Row, Sample, SampleRef, SeriesSet};
+
+use crate::prompb;
+
+#[derive(Clone, PartialEq, Message)]
+struct Request {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<Series>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Series {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Point>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+/// Optional, so that zeros are written out.
+#[derive(Clone, PartialEq, Message)]
+struct Point {
+    #[prost(double, optional, tag = "1")]
+    value: Option<f64>,
+    #[prost(int64, optional, tag = "2")]
+    timestamp: Option<i64>,
+}
+
+const NOW_MS: i64 = 1_760_000_040_000;
+
+type Labels = Vec<(String, String)>;
+
+/// A metric's series: labels that all have first, each slot's own if it has a series, and labels that all have last.
+#[derive(Debug)]
+struct Metric {
+    first: Vec<u8>,
+    own: Vec<Option<Vec<u8>>>,
+    last: Vec<u8>,
+}
+
+impl Metric {
+    fn identity(&self, number: usize) -> Identity {
+        let mut series = Vec::new();
+        for (slot, own) in self.own.iter().enumerate() {
+            let hash = (number * 8 + slot) as u64;
+            let own = own.as_deref();
+            series.push(own.map(|own| sample::Series { hash, stem: 1, lane: 0, own }));
+        }
+        Identity::new(&[], "n", &[SeriesSet { first: &self.first, series, last: &self.last }])
+    }
+}
+
+/// What a metric is made of: name, slots that have a series, first labels, last labels.
+type Drawn = (String, Vec<bool>, Labels, Labels);
+
+/// What a metric has in a batch: rows of a timestamp and a value for each slot, or none there.
+type Rows = Vec<(i64, Vec<Option<f64>>)>;
+
+fn encoded(labels: &[(String, String)]) -> Vec<u8> {
+    let label =
+        |(name, value): &(String, String)| Label { name: name.clone(), value: value.clone() };
+    let series = Series { labels: labels.iter().map(label).collect(), samples: Vec::new() };
+    series.encode_to_vec()
+}
+
+fn labels(of: std::ops::Range<usize>, longest: usize) -> impl Strategy<Value = Labels> {
+    // Some text repeats itself, most does not.
+    let noise = |seed: u8, len: usize| -> String {
+        (0..len)
+            .map(|at| char::from(b'a' + (at * at * (usize::from(seed) + 7) % 23) as u8))
+            .collect()
+    };
+    let value = prop_oneof![
+        "\\PC{0,40}",
+        (any::<u8>(), 0..=longest).prop_map(move |(seed, len)| noise(seed, len)),
+        (0..=longest).prop_map(|len| "z".repeat(len)),
+    ];
+    prop::collection::vec(("[a-z_]{1,9}", value), of)
+}
+
+fn metrics() -> impl Strategy<Value = Vec<Metric>> {
+    let names = prop_oneof![8 => "[a-z_]{0,40}", 1 => "[a-z_]{100,300}"];
+    let longest = prop_oneof![12 => Just(300_usize), 1 => Just(70_000)];
+    let slots = prop::collection::vec(prop::bool::weighted(0.9), 1..7);
+    let metric = (names, slots, longest).prop_flat_map(|(name, slots, longest)| {
+        (Just(name), Just(slots), labels(0..2, 30), labels(0..5, longest))
+    });
+    prop::collection::vec(metric, 1..12).prop_map(|metrics| {
+        let metric = |(number, (name, slots, first, mut last)): (usize, Drawn)| {
+            let names = ["sum", "minimum", "maximum", "sample_count", "average", ""];
+            let own = names.iter().zip(slots).map(|(statistic, is_there)| {
+                let name = ("__name__".to_owned(), format!("{name}_{statistic}"));
+                is_there.then(|| encoded(&[name]))
+            });
+            last.push(("number".to_owned(), number.to_string()));
+            Metric { first: encoded(&first), own: own.collect(), last: encoded(&last) }
+        };
+        metrics.into_iter().enumerate().map(metric).collect()
+    })
+}
+
+fn timestamps() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        6 => Just(NOW_MS),
+        1 => prop::sample::select(vec![0, 1, -1, 127, 128, 1 << 35, i64::MIN, i64::MAX]),
+        1 => any::<i64>(),
+    ]
+}
+
+fn values() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(-0.0), any::<u64>().prop_map(f64::from_bits)]
+}
+
+/// What metrics have in each of several batches.
+fn batches() -> impl Strategy<Value = (Vec<Metric>, Vec<Vec<Rows>>)> {
+    let slots = || prop::collection::vec(prop::option::weighted(0.95, values()), 6);
+    let rows = prop_oneof![1 => Just(0..1_usize), 4 => Just(1..2), 1 => Just(2..4)];
+    let rows = rows.prop_flat_map(move |of| prop::collection::vec((timestamps(), slots()), of));
+    (metrics(), prop::collection::vec(prop::collection::vec(rows, 12), 1..5))
+}
+
+/// A batch as the mapping makes it: the samples of each series stand together.
+fn batch(metrics: &[Metric], rows: &[Rows]) -> (Batch, Vec<SampleRef>) {
+    let (mut batch, mut refs) = (Batch::default(), Vec::new());
+    for (number, (metric, rows)) in metrics.iter().zip(rows).enumerate() {
+        let (identity, at) = (metric.identity(number), batch.rows.len());
+        for (timestamp_ms, values) in rows {
+            let (identity, values_at) = (identity.clone(), batch.values.len() as u32);
+            batch.rows.push(Row { identity, timestamp_ms: *timestamp_ms, values_at });
+            batch.values.extend(values.iter().map(|value| value.unwrap_or(f64::INFINITY)));
+        }
+        for (slot, own) in metric.own.iter().enumerate() {
+            let has = |(_, (_, values)): &(usize, &(i64, Vec<Option<f64>>))| {
+                own.is_some() && values[slot].is_some()
+            };
+            let with = rows.iter().enumerate().filter(has);
+            let slot = slot as u32;
+            refs.extend(with.map(|(row, _)| SampleRef { row: (at + row) as u32, slot }));
+        }
+    }
+    (batch, refs)
+}
+
+/// Each series' samples in order, by its labels.
+type Found = BTreeMap<Vec<u8>, Vec<(i64, u64)>>;
+
+fn found(block: &[u8]) -> Found {
+    let raw = snap::raw::Decoder::new().decompress_vec(block).unwrap();
+    let request = Request::decode(&raw[..]).unwrap();
+    // Byte for byte, NaN bits included.
+    assert!(request.encode_to_vec() == raw);
+    let mut found = Found::new();
+    for Series { labels, samples } in request.timeseries {
+        let point = |point: &Point| (point.timestamp.unwrap(), point.value.unwrap().to_bits());
+        let labels = Series { labels, samples: Vec::new() }.encode_to_vec();
+        found.entry(labels).or_default().extend(samples.iter().map(point));
+    }
+    found
+}
+
+fn wanted<'a>(samples: impl Iterator<Item = Sample<'a>>) -> Found {
+    let mut wanted = Found::new();
+    for Sample { labels, timestamp_ms, value, .. } in samples {
+        wanted.entry(labels.concat()).or_default().push((timestamp_ms, value.to_bits()));
+    }
+    wanted
+}
+
+proptest! {
+    #[test]
+    fn what_is_offered_is_sent_and_in_order((metrics, rows) in batches()) {
+        let batches: Vec<_> = rows.iter().map(|rows| batch(&metrics, rows)).collect();
+        let all = || batches.iter().flat_map(|(batch, refs)| refs.iter().map(|at| batch.sample(0, *at)));
+        let mut encoder = Encoder::new();
+        // The second time with what the first one has left behind.
+        for _ in 0..2 {
+            let mut filling = encoder.begin(usize::MAX, usize::MAX);
+            for (batch, refs) in &batches {
+                filling.next_batch();
+                for run in batch.runs(0, refs) {
+                    prop_assert_eq!(filling.offer(&run), run.count());
+                }
+            }
+            prop_assert_eq!(filling.end(), all().count());
+            prop_assert!(found(&encoder.block().unwrap()) == wanted(all()));
+        }
+    }
+
+    /// No request has more samples than were allowed, nor more bytes, unless it is of one sample.
+    #[test]
+    fn no_request_is_too_long(
+        (metrics, rows) in batches(),
+        samples_max in 1..20_usize,
+        bytes_max in 0..6000_usize,
+    ) {
+        let mut encoder = Encoder::new();
+        for rows in &rows {
+            let (batch, refs) = batch(&metrics, rows);
+            let mut left = &refs[..];
+            while !left.is_empty() {
+                let mut filling = encoder.begin(samples_max, bytes_max);
+                let mut taken = 0;
+                for run in batch.runs(0, left) {
+                    let of_run = filling.offer(&run);
+                    taken += of_run;
+                    if of_run < run.count() {
+                        break;
+                    }
+                }
+                prop_assert!(0 < taken && taken <= samples_max);
+                prop_assert_eq!(filling.end(), taken);
+                let block = encoder.block().unwrap();
+                let len = snap::raw::decompress_len(&block).unwrap();
+                prop_assert!(len <= bytes_max || taken == 1, "{} of {}", len, bytes_max);
+                let (sent, rest) = left.split_at(taken);
+                let wanted = wanted(sent.iter().map(|at| batch.sample(0, *at)));
+                // Of a batch no series comes twice.
+                prop_assert_eq!(prompb::unpack(&block).timeseries.len(), wanted.len());
+                prop_assert!(found(&block) == wanted);
+                left = rest;
+            }
+        }
+    }
+}
+
+/// Of metrics as CloudWatch has them a block is not much larger than the compressor alone makes it.
+#[test]
+fn a_block_is_small() {
+    let label = |name: &str, value: String| (name.to_owned(), value);
+    let metric = |number: u64| {
+        let name = ["cpuutilization", "network_in", "disk_read_bytes"][number as usize % 3];
+        let own = ["sum", "minimum", "maximum", "sample_count"].iter();
+        let own = own.map(|statistic| {
+            Some(encoded(&[label("__name__", format!("aws_ec2_{name}_{statistic}"))]))
+        });
+        let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let last = [
+            label("account_id", "111122223333".to_owned()),
+            label("instance_id", format!("i-{id:017x}")),
+            label("namespace", "AWS/EC2".to_owned()),
+            label("region", "eu-central-1".to_owned()),
+            label("unit", "Percent".to_owned()),
+        ];
+        Metric { first: Vec::new(), own: own.collect(), last: encoded(&last) }
+    };
+    let metrics: Vec<Metric> = (0..1000).map(metric).collect();
+    let value = |number: u64| Some((number as f64).sqrt());
+    let rows = (0..1000).map(|number| {
+        let values = (0..4).map(|slot| value(number * 4 + slot)).collect();
+        vec![(NOW_MS, values)]
+    });
+    let (batch, refs) = batch(&metrics, &rows.collect::<Vec<_>>());
+    let mut encoder = Encoder::new();
+    let mut filling = encoder.begin(usize::MAX, usize::MAX);
+    for run in batch.runs(0, &refs) {
+        assert_eq!(filling.offer(&run), 4);
+    }
+    filling.end();
+    let block = encoder.block().unwrap();
+    let one_by_one = Request {
+        timeseries: refs
+            .iter()
+            .map(|at| {
+                let Sample { labels, timestamp_ms, value, .. } = batch.sample(0, *at);
+                let mut series = Series::decode(&labels.concat()[..]).unwrap();
+                series.samples.push(Point { value: Some(value), timestamp: Some(timestamp_ms) });
+                series
+            })
+            .collect(),
+    };
+    let alone = snap::raw::Encoder::new().compress_vec(&one_by_one.encode_to_vec()).unwrap();
+    let (len, alone) = (block.len(), alone.len());
+    eprintln!("{len} bytes, the compressor alone makes {alone}");
+    assert!(len < alone * 5 / 3, "{len} against {alone}");
+}
