@@ -150,11 +150,18 @@ pub struct Run<'a> {
     row: &'a Row,
     set: KnownSet<'a>,
     refs: &'a [SampleRef],
-    /// Whether the series of its last sample has another one behind it.
+    /// Whether the next run begins with the series that this one ends with.
     goes_on: bool,
 }
 
 impl<'a> Run<'a> {
+    /// Whose samples they are.
+    #[must_use]
+    #[inline]
+    pub fn batch(&self) -> &'a Batch {
+        self.batch
+    }
+
     /// How many there are.
     #[must_use]
     #[inline]
@@ -180,14 +187,18 @@ impl<'a> Run<'a> {
     }
 
     /// Their values.
+    ///
+    /// # Panics
+    /// As [`Batch::runs`].
     #[inline]
     pub fn values(&self) -> impl Iterator<Item = f64> + use<'a> {
-        let values = self.batch.values.get(self.row.values_at as usize..).unwrap_or_default();
-        self.refs.iter().filter_map(|at| values.get(at.slot as usize).copied())
+        let Self { batch, row, refs, .. } = *self;
+        refs.iter().map(move |at| batch.values[row.values_at as usize + at.slot as usize])
     }
 
-    /// How all of them but the first are sent, if there is one of each series that the row's identity has, and
-    /// none but the first has another one beside it.
+    /// How all of them but the first are sent, if there is one of each series that the row's identity has, and the
+    /// next run does not go on with the last one's. (Whether the one before ended with the first one's is for
+    /// the caller to see.)
     #[must_use]
     #[inline]
     pub fn copies(&self) -> Option<Copies<'a>> {

@@ -14,7 +14,8 @@ use crate::units::format_bytes;
 const URL_VARIABLE: &str = "SLUICEGATE_REMOTE_WRITE_URL";
 const KEY_VARIABLE: &str = "SLUICEGATE_ACCESS_KEY";
 
-/// A request as the compressor writes it and as it is sent; what does not compress becomes a sixth longer.
+/// A request that is made, and one that an attempt without an answer may hold still; what does not compress
+/// becomes a sixth longer.
 const LANE_BUFFERS: u64 = 3;
 /// What lanes may take of the memory that is reckoned with beside the budget.
 const LANES_BYTES_USUAL: u64 = 64 << 20;

@@ -67,7 +67,8 @@ impl Drop for Sent {
 struct Gap {
     from: usize,
     to: usize,
-    /// Length of the copies before, without that of the beginning as far as the end of what is copied.
+    /// Modulo 64 KiB: bytes of the copies before them, less those of the beginning when they came. With those
+    /// of the complete beginning, that is what stands between the first series and its copies.
     bytes: u16,
 }
 
@@ -88,11 +89,15 @@ impl Block {
     }
 
     pub(super) fn clear(&mut self) {
-        self.clear_piece();
+        self.restart();
         if self.packed.is_empty() {
             self.packed =
                 std::mem::take(&mut self.home.lock().unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    fn restart(&mut self) {
+        self.clear_piece();
         self.end = LENGTH_BYTES_MAX;
         self.packed_len = 0;
         self.trouble = None;
@@ -135,15 +140,14 @@ impl Block {
 
     /// Ends the piece: what comes after it copies nothing of it.
     pub(super) fn pack(&mut self) {
+        debug_assert!(self.gaps.is_empty() || self.piece_len() <= PIECE_BYTES_MAX);
         self.pack_plain();
         for Gap { from, to, bytes } in self.gaps.drain(..) {
             let bytes = bytes.wrapping_add(self.plain.len() as u16);
             widen(self.copies.get_mut(from..to).unwrap_or_default(), bytes);
         }
         let end = self.end + self.copies.len();
-        if self.packed.len() < end {
-            self.packed.resize(end, 0);
-        }
+        self.make_room(end);
         if let Some(place) = self.packed.get_mut(self.end..end) {
             place.copy_from_slice(&self.copies);
         }
@@ -159,7 +163,6 @@ impl Block {
             return Err(error);
         }
         let mut packed = std::mem::take(&mut self.packed);
-        packed.resize(packed.len().max(LENGTH_BYTES_MAX), 0);
         let mut length = [0; 10];
         let length_len = write_varint(self.packed_len as u64, &mut length);
         let start = LENGTH_BYTES_MAX.saturating_sub(length_len);
@@ -167,7 +170,7 @@ impl Block {
             *place = byte;
         }
         let (range, home) = (start..self.end, Arc::clone(&self.home));
-        self.clear();
+        self.restart();
         Ok(Bytes::from_owner(Sent { packed, range, home }))
     }
 
@@ -182,6 +185,15 @@ impl Block {
         self.gaps.clear();
     }
 
+    /// No more than is needed: the memory stays.
+    fn make_room(&mut self, len: usize) {
+        let more = len.saturating_sub(self.packed.len());
+        if more > 0 {
+            self.packed.reserve_exact(more);
+            self.packed.resize(len, 0);
+        }
+    }
+
     fn pack_plain(&mut self) {
         if self.plain.is_empty() {
             return;
@@ -190,9 +202,7 @@ impl Block {
         // before ends, and that end is put back.
         let start = self.end - varint_len(self.plain.len() as u64);
         let room = start + snap::raw::max_compress_len(self.plain.len());
-        if self.packed.len() < room {
-            self.packed.resize(room, 0);
-        }
+        self.make_room(room);
         let place = self.packed.get_mut(start..).unwrap_or_default();
         let kept = place.first_chunk::<LENGTH_BYTES_MAX>().copied().unwrap_or_default();
         match self.snappy.compress(&self.plain, place) {

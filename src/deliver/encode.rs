@@ -9,7 +9,7 @@ use crate::sample::message::{
     SAMPLE, SAMPLE_LEN, SAMPLE_TIMESTAMP, SAMPLE_VALUE, SeriesHead, TIMESTAMP_AT, VALUE_AT,
     varint_len, write_varint,
 };
-use crate::sample::{Copies, Run, Sample};
+use crate::sample::{Batch, Copies, Run, Sample};
 
 /// Builds requests; its buffers are reused.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Encoder {
     pub fn begin<'a>(&mut self, samples_max: usize, bytes_max: usize) -> Filling<'_, 'a> {
         self.block.clear();
         self.open.clear();
-        Filling { encoder: self, samples_max, bytes_max, last: None, taken: 0 }
+        Filling { encoder: self, samples_max, bytes_max, last: None, batch: None, taken: 0 }
     }
 
     /// The request as a snappy block. An error means that a series of it is above 4 GiB.
@@ -99,27 +99,33 @@ pub struct Filling<'e, 'a> {
     bytes_max: usize,
     /// The sample pushed last, and the length of its labels.
     last: Option<(Sample<'a>, usize)>,
+    /// Whose samples come.
+    batch: Option<&'a Batch>,
     taken: usize,
 }
 
 impl<'a> Filling<'_, 'a> {
-    /// To be said ahead of another batch's samples. Within a batch no series comes twice; between two its
-    /// samples have to stay in order, and a piece of the block begins with what is not copied.
-    pub fn next_batch(&mut self) {
-        self.close();
-        self.encoder.block.pack();
-    }
-
     /// Takes a row's samples as far as they fit, and returns how many that is. The first one of all always
     /// does. Neighbours of one series share a `TimeSeries`.
     #[inline]
     pub fn offer(&mut self, run: &Run<'a>) -> usize {
+        if self.batch.is_none_or(|batch| !std::ptr::eq(batch, run.batch())) {
+            self.next_batch(run.batch());
+        }
         if let Some(copies) = run.copies()
             && self.offer_whole(run, &copies)
         {
             return run.count();
         }
         run.samples().take_while(|sample| self.offer_one(*sample)).count()
+    }
+
+    /// Copies come behind all that is not copied, so samples of one series may share a piece only if they are
+    /// neighbours, as they are within a batch.
+    fn next_batch(&mut self, batch: &'a Batch) {
+        self.close();
+        self.encoder.block.pack();
+        self.batch = Some(batch);
     }
 
     /// Ends the request. Returns how many samples it holds.
@@ -134,8 +140,8 @@ impl<'a> Filling<'_, 'a> {
         let labels_len = labels_len(&sample);
         let head = SeriesHead::new(labels_len + SAMPLE_LEN);
         let row_len = head.bytes().len() + labels_len + SAMPLE_LEN + copies.unpacked_len;
-        let is_other = self.last.as_ref().is_none_or(|(last, _)| !same_series(last, &sample));
-        if !is_other
+        let goes_on = self.last.as_ref().is_some_and(|(last, _)| same_series(last, &sample));
+        if goes_on
             || message_len(sample_len(sample.timestamp_ms)) != SAMPLE_LEN
             || self.taken + run.count() > self.samples_max
             || self.len() + row_len > self.bytes_max
@@ -166,14 +172,13 @@ impl<'a> Filling<'_, 'a> {
         if let Some((previous, labels_len)) = &self.last
             && same_series(previous, &sample)
         {
-            let open_len = series_len(*labels_len, &self.encoder.open);
-            if self.encoder.block.len() + open_len + SAMPLE_LEN_MAX > self.bytes_max {
+            let len = series_len(*labels_len, self.encoder.open.len() + 1);
+            if self.encoder.block.len() + len > self.bytes_max {
                 return false;
             }
         } else {
             let labels_len = labels_len(&sample);
-            let len = series_len(labels_len, &[]) + SAMPLE_LEN_MAX;
-            if self.taken > 0 && self.len() + len > self.bytes_max {
+            if self.taken > 0 && self.len() + series_len(labels_len, 1) > self.bytes_max {
                 return false;
             }
             self.close();
@@ -186,7 +191,7 @@ impl<'a> Filling<'_, 'a> {
 
     /// Bytes before compression of all that was taken, at most.
     fn len(&self) -> usize {
-        let open = &self.encoder.open;
+        let open = self.encoder.open.len();
         let open_len =
             self.last.as_ref().map_or(0, |(_, labels_len)| series_len(*labels_len, open));
         self.encoder.block.len() + open_len
@@ -234,9 +239,10 @@ fn sample_len(timestamp_ms: i64) -> usize {
     9 + 1 + varint_len(timestamp_ms.cast_unsigned())
 }
 
-/// Length of a `TimeSeries` field with these labels and samples; an upper bound by a few bytes.
-fn series_len(labels_len: usize, samples: &[(i64, f64)]) -> usize {
-    message_len(labels_len + samples.len() * SAMPLE_LEN_MAX)
+/// Length of a `TimeSeries` field with labels of so many bytes and so many samples; an upper bound by a
+/// few bytes.
+fn series_len(labels_len: usize, samples: usize) -> usize {
+    message_len(labels_len + samples * SAMPLE_LEN_MAX)
 }
 
 /// Length of a message field with a one-byte tag.

@@ -123,7 +123,6 @@ impl Haul {
         let mut end = span.to;
         let mut all_within = true;
         'span: for (part, mut position, refs) in self.pieces(span) {
-            filling.next_batch();
             for run in part.load().batch.runs(part.destination(), refs) {
                 let count = run.count();
                 if window.place(run.timestamp_ms()) == Place::Wanted {

@@ -84,7 +84,7 @@ pub(super) fn write(first: &[u8], own: &[&[u8]], last: &[u8]) -> Vec<u8> {
     let mut elements = Elements::default();
     for (before, own) in own.iter().zip(own.iter().skip(1)) {
         // One byte for a distance, with three bits of the tag, where nobody will make it longer.
-        elements.is_short = !values.is_empty();
+        elements.may_shorten = !values.is_empty();
         let head = SeriesHead::new(body(own));
         let head = head.bytes();
         elements.put(head);
@@ -103,7 +103,7 @@ pub(super) fn write(first: &[u8], own: &[&[u8]], last: &[u8]) -> Vec<u8> {
         }
     }
     let first_len = own.first().map_or(0, whole);
-    // None of these is above 64 KiB.
+    // None of these is above 4 GiB.
     let numbers = [own.len(), all - first_len, second_end].into_iter().chain(values);
     let mut bytes: Vec<u8> = numbers.flat_map(|number| (number as u32).to_le_bytes()).collect();
     bytes.extend_from_slice(&elements.bytes);
@@ -116,7 +116,8 @@ struct Elements {
     bytes: Vec<u8>,
     /// What has no element yet.
     literal: Vec<u8>,
-    is_short: bool,
+    /// Whether distances may take one byte.
+    may_shorten: bool,
 }
 
 impl Elements {
@@ -140,7 +141,7 @@ impl Elements {
         while left > 0 {
             let len = left.min(COPY_BYTES_MAX);
             let [low, high] = (distance as u16).to_le_bytes();
-            if self.is_short && (4..12).contains(&len) && high < 8 {
+            if self.may_shorten && (4..12).contains(&len) && high < 8 {
                 self.bytes.extend_from_slice(&[high << 5 | (len as u8 - 4) << 2 | 1, low]);
             } else {
                 self.bytes.extend_from_slice(&[(len as u8 - 1) << 2 | 2, low, high]);

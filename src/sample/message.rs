@@ -16,7 +16,7 @@ pub const SAMPLE_TIMESTAMP: u8 = 2 << 3;
 pub const VALUE_AT: usize = 1 + 1 + 1;
 /// Where a sample's timestamp stands, its tag included.
 pub const TIMESTAMP_AT: usize = VALUE_AT + 8;
-/// Length of a sample, tag and length included, as all are between the years 2004 and 2109: the
+/// Length of a sample, tag and length included, as all are between the years 1971 and 2109: the
 /// timestamp takes six bytes.
 pub const SAMPLE_LEN: usize = TIMESTAMP_AT + 1 + 6;
 
