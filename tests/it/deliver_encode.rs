@@ -8,8 +8,9 @@ use prost::Message;
 use sluicegate::deliver::encode::Encoder;
 use sluicegate::sample::{self, Batch, Identity, Row, Sample, SampleRef, SeriesSet};
 
-use crate::prompb;
+use crate::prompb::{self, Label};
 
+/// [`prompb`] with another [`Point`].
 #[derive(Clone, PartialEq, Message)]
 struct Request {
     #[prost(message, repeated, tag = "1")]
@@ -22,14 +23,6 @@ struct Series {
     labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Point>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
 }
 
 /// Optional, so that zeros are written out.
