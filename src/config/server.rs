@@ -168,8 +168,8 @@ fn sizes(section: &Section<'_>, memory_limit: Option<u64>) -> (u64, u64) {
 }
 
 /// Brings the largest body in line with what one key may hold of what the table of known series
-/// leaves of the budget. A body has to fit in together with an eighth of its samples, which are about
-/// four times as large, so the default of one follows the other; `is_said` tells whether the file
+/// leaves of the budget. A body has to fit in together with a tenth of its samples, which are about
+/// five times as large, so the default of one follows the other; `is_said` tells whether the file
 /// names one.
 pub(super) fn fit_body(reader: &Reader<'_>, server: &mut Config, is_said: bool, table_bytes: u64) {
     const BODY: &str = "server.max_body_size";

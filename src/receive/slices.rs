@@ -15,11 +15,11 @@ use super::worker::{Decoded, Opened, Terms};
 use crate::map::Slice;
 use crate::queue::{Claim, REQUEST_CHARGE_MIN, Settled};
 
-/// Slices of a body. Its samples take at most about four times the body's own bytes, and the body is
-/// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so an
-/// eighth of them finds room beside it once others have left: unless most of them are of one metric,
+/// Slices of a body. Its samples take at most about five times the body's own bytes, and the body is
+/// at most two thirds of what its sender may hold (the default, and what is noted otherwise), so a
+/// tenth of them finds room beside it once others have left: unless most of them are of one metric,
 /// whose points stay together.
-const SLICES: u32 = 8;
+const SLICES: u32 = 10;
 
 impl Door {
     /// Decodes and delivers a body slice by slice, if that has not been done yet. Returns what was
