@@ -48,6 +48,8 @@ pub struct Door {
     refusal_log: [Seldom; 3],
     health: Arc<Health>,
     in_flight: AtomicUsize,
+    /// Those of them whose bodies are being read, wait to be decoded, or are being decoded.
+    undecoded: AtomicUsize,
     pub(super) given_up: CancellationToken,
     tasks: Tasks,
 }
@@ -66,6 +68,7 @@ impl Door {
             refusal_log: <[Seldom; 3]>::default(),
             health: Arc::new(Health::new(meters)),
             in_flight: AtomicUsize::new(0),
+            undecoded: AtomicUsize::new(0),
             given_up: CancellationToken::new(),
             tasks,
         })
@@ -186,6 +189,7 @@ impl Door {
         head.forget_headers();
         let head = &*head;
 
+        let undecoded = InFlight::new(&self.undecoded);
         let read_until = deadline.min(started + rules.read_timeout);
         let reading = admission::read(&mut body, claimed, rules.body_bytes_max, &mut permit);
         let wire = tokio::select! {
@@ -218,11 +222,12 @@ impl Door {
         let (request_id, ledger) = (head.request_id.clone(), Arc::clone(&self.ledger));
         let terms = Terms { request_id, labels, deadline, ledger, _labels_permit: labels_permit };
         let terms = Arc::new(terms);
-        let body_bytes_max = rules.body_bytes_max;
         let easy_bytes_max = account.part_bytes_max() / 4;
         let batch_bytes_max = rules.lanes.batch_bytes_max(&account.name);
-        let job = Job { wire, encoding, body_bytes_max, easy_bytes_max, batch_bytes_max, permit };
-        let answer = match self.decode(rules, job, &terms, claimed).await {
+        let job = Job { wire, encoding, easy_bytes_max, batch_bytes_max, permit };
+        let decoded = self.decode(rules, job, &terms).await;
+        drop(undecoded);
+        let answer = match decoded {
             Ok(Ok(decoded)) => self.take_whole(rules, decoded, &terms, head).await,
             Ok(Err(Undecoded::TooMuch(opened))) => {
                 self.take_in_slices(rules, account, opened, &terms, head).await
@@ -275,20 +280,22 @@ impl Door {
         Ok(())
     }
 
-    /// Decodes at once what is small, and the rest where it holds up nobody.
+    /// Decodes at once what holds up nobody for long, and the rest where it holds up nobody.
     async fn decode(
         &self,
         rules: &Arc<Rules>,
         job: Job,
         terms: &Arc<Terms>,
-        claimed: Option<u64>,
     ) -> Result<Result<Decoded, Undecoded>, Answer> {
-        if claimed.is_some() && job.is_small() {
-            return Ok(self.workers.run(job, terms, &rules.mapper));
-        }
+        let bytes_max = rules.body_bytes_max;
+        let undecoded = self.undecoded.load(Ordering::Acquire);
+        let done = self.workers.run_at_once(job, bytes_max, undecoded, terms, &rules.mapper);
+        let Err(Undecoded::TooLong(job)) = done else { return Ok(done) };
         let own = Arc::clone(terms);
-        self.on_worker(rules, terms.deadline, move |workers, mapper| workers.run(job, &own, mapper))
-            .await
+        self.on_worker(rules, terms.deadline, move |workers, mapper| {
+            workers.run(*job, bytes_max, &own, mapper)
+        })
+        .await
     }
 
     /// Does work that takes long where it holds up nobody, as much at once as there are processors.
@@ -327,6 +334,7 @@ impl Door {
             Undecoded::Unreadable(why) => Answer::Unreadable(why),
             Undecoded::NoRoom | Undecoded::TooMuch(_) => account.no_room(),
             Undecoded::Late => rules.late("while it was decoded", None),
+            Undecoded::TooLong(_) => Answer::Unreadable(admission::too_long(rules.body_bytes_max)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::admission::{cover, too_long};
+use super::admission::cover;
 use super::books::Yield;
 use super::head::Encoding;
 use super::reply::{echoed, now_ms};
@@ -19,18 +19,22 @@ use crate::map::{Mapper, Mapping, Slice};
 use crate::queue::{Key, Ledger, Permit, REQUEST_CHARGE_MIN};
 use crate::sample::Batch;
 
-/// Bodies up to this length are decoded where they were read: handing them over would cost more.
-const INLINE_BYTES_MAX: usize = 32 << 10;
+/// Bodies that unpack to this much may be decoded on the I/O thread that has read them. Handing a usual one to
+/// another thread, and what comes of it back, takes a fifth of its CPU time.
+const AT_ONCE_BYTES_MAX: u64 = 1 << 20;
+/// With more bodies than this per processor that are not decoded yet, none is decoded on an I/O thread: health
+/// checks would have to wait for all of them.
+const AT_ONCE_BODIES_MAX: usize = 8;
 /// Memory that all idle benches may keep.
 const IDLE_BYTES_MAX: usize = 8 << 20;
 /// Readings and skipped pieces between two looks at the budget and the clock within one record.
 const PIECES_PER_LOOK: u32 = 256;
 
 /// A read body.
+#[derive(Debug)]
 pub(super) struct Job {
     pub(super) wire: Vec<u8>,
     pub(super) encoding: Encoding,
-    pub(super) body_bytes_max: u64,
     /// Samples that take more than this are taken in slices if there is no room for all at once.
     pub(super) easy_bytes_max: u64,
     /// Samples that take more than this are taken in slices.
@@ -79,6 +83,8 @@ pub(super) enum Undecoded {
     TooMuch(Opened),
     /// The request's time was up.
     Late,
+    /// Unpacked, the body is longer than it may be.
+    TooLong(Box<Job>),
 }
 
 /// Buffers that are used again and again.
@@ -93,7 +99,7 @@ struct Bench {
 pub(super) struct Workers {
     pub(super) free: Arc<Semaphore>,
     benches: Mutex<Vec<Bench>>,
-    benches_max: usize,
+    processors: usize,
 }
 
 impl std::fmt::Debug for Workers {
@@ -108,18 +114,35 @@ impl Workers {
         Arc::new(Self {
             free: Arc::new(Semaphore::new(processors)),
             benches: Mutex::default(),
-            benches_max: processors,
+            processors,
         })
     }
 
-    /// Does a job with buffers of an earlier one.
+    /// Does a job with buffers of an earlier one. Its body may unpack to `bytes_max`.
     pub(super) fn run(
         &self,
         job: Job,
+        bytes_max: u64,
         terms: &Terms,
         mapper: &Mapper,
     ) -> Result<Decoded, Undecoded> {
-        self.with_bench(|bench| job.run(bench, terms, mapper))
+        self.with_bench(|bench| job.run(bench, bytes_max, terms, mapper))
+    }
+
+    /// Does a job, unless that would hold the I/O thread for too long: it gives back what is large, and all of
+    /// it if many bodies are `undecoded`.
+    pub(super) fn run_at_once(
+        &self,
+        job: Job,
+        bytes_max: u64,
+        undecoded: usize,
+        terms: &Terms,
+        mapper: &Mapper,
+    ) -> Result<Decoded, Undecoded> {
+        if undecoded > AT_ONCE_BODIES_MAX * self.processors || job.claimed() > AT_ONCE_BYTES_MAX {
+            return Err(Undecoded::TooLong(Box::new(job)));
+        }
+        self.run(job, bytes_max.min(AT_ONCE_BYTES_MAX), terms, mapper)
     }
 
     /// Decodes the slice of a body whose samples did not fit as a whole. `permit` is for the samples.
@@ -142,7 +165,7 @@ impl Workers {
         let outcome = work(&mut bench);
         let bytes = bench.body.capacity().saturating_add(bench.record.capacity());
         let mut benches = self.benches();
-        if bytes <= IDLE_BYTES_MAX / self.benches_max && benches.len() < self.benches_max {
+        if bytes <= IDLE_BYTES_MAX / self.processors && benches.len() < self.processors {
             benches.push(bench);
         }
         outcome
@@ -154,29 +177,56 @@ impl Workers {
 }
 
 impl Job {
-    /// Whether the job is so small that it may hold an I/O thread.
-    pub(super) fn is_small(&self) -> bool {
-        // What packed bytes unpack to is not known before it is done.
-        self.encoding == Encoding::Identity && self.wire.len() <= INLINE_BYTES_MAX
+    /// What the body claims to unpack to.
+    fn claimed(&self) -> u64 {
+        match self.encoding {
+            Encoding::Identity => self.wire.len() as u64,
+            Encoding::Gzip => unpack::claimed(&self.wire, u64::MAX) as u64,
+        }
     }
 
-    fn run(self, bench: &mut Bench, terms: &Terms, mapper: &Mapper) -> Result<Decoded, Undecoded> {
-        let Self { wire, encoding, body_bytes_max, easy_bytes_max, batch_bytes_max, permit } = self;
-        let mut permit = permit;
-        let body = match encoding {
-            Encoding::Identity => wire,
-            Encoding::Gzip => {
-                let mut body = std::mem::take(&mut bench.body);
-                let held = wire.capacity() as u64;
-                unpacked(&wire, held, &mut body, body_bytes_max, terms.deadline, &mut permit)?;
-                drop(wire);
-                // Room for what the trailer claimed and the body did not fill.
-                if body.capacity() / 2 > body.len().max(IDLE_BYTES_MAX) {
-                    body.shrink_to_fit();
-                }
-                body
+    /// Unpacks the body into memory that is charged before it is taken.
+    fn unpack(
+        mut self,
+        body: &mut Vec<u8>,
+        bytes_max: u64,
+        deadline: Instant,
+    ) -> Result<Self, Undecoded> {
+        let mut late = false;
+        let held = self.wire.capacity() as u64;
+        let unpacked = unpack::gunzip(&self.wire, body, bytes_max, |bytes| {
+            late = deadline <= Instant::now();
+            !late && cover(&mut self.permit, held.saturating_add(bytes))
+        });
+        match unpacked {
+            Ok(()) => Ok(self),
+            Err(Packed::Broken(why)) => {
+                Err(Undecoded::Unreadable(format!("the body is not gzip: {why}")))
             }
-        };
+            Err(Packed::TooLong) => Err(Undecoded::TooLong(Box::new(self))),
+            Err(Packed::NoRoom) if late => Err(Undecoded::Late),
+            Err(Packed::NoRoom) => Err(Undecoded::NoRoom),
+        }
+    }
+
+    fn run(
+        mut self,
+        bench: &mut Bench,
+        bytes_max: u64,
+        terms: &Terms,
+        mapper: &Mapper,
+    ) -> Result<Decoded, Undecoded> {
+        let is_packed = self.encoding == Encoding::Gzip;
+        let mut body = std::mem::take(if is_packed { &mut bench.body } else { &mut self.wire });
+        if is_packed {
+            self = self.unpack(&mut body, bytes_max, terms.deadline)?;
+            self.wire = Vec::new();
+            // Room for what the trailer claimed and the body did not fill.
+            if body.capacity() / 2 > body.len().max(IDLE_BYTES_MAX) {
+                body.shrink_to_fit();
+            }
+        }
+        let Self { easy_bytes_max, batch_bytes_max, permit, .. } = self;
         let held = Held { bytes: body.capacity() as u64, permit };
         let mapping = mapper.begin(&terms.labels, now_ms());
         let outcome = decode(&body, &mut bench.record, terms, held, mapping);
@@ -199,35 +249,13 @@ impl Job {
                 }
             }
             outcome => {
-                if encoding == Encoding::Gzip {
+                if is_packed {
                     bench.body = body;
                 }
                 outcome.map_err(|failed| failed.why)
             }
         }
     }
-}
-
-/// Unpacks a body into memory that is charged before it is taken.
-fn unpacked(
-    wire: &[u8],
-    held: u64,
-    body: &mut Vec<u8>,
-    body_bytes_max: u64,
-    deadline: Instant,
-    permit: &mut Permit,
-) -> Result<(), Undecoded> {
-    let mut late = false;
-    unpack::gunzip(wire, body, body_bytes_max, |bytes| {
-        late = deadline <= Instant::now();
-        !late && cover(permit, held.saturating_add(bytes))
-    })
-    .map_err(|fault| match fault {
-        Packed::Broken(why) => Undecoded::Unreadable(format!("the body is not gzip: {why}")),
-        Packed::TooLong => Undecoded::Unreadable(too_long(body_bytes_max)),
-        Packed::NoRoom if late => Undecoded::Late,
-        Packed::NoRoom => Undecoded::NoRoom,
-    })
 }
 
 /// A permit, and how many of its bytes are not for the samples.
@@ -403,5 +431,70 @@ impl Visit for Visitor<'_> {
     #[inline]
     fn is_over(&self) -> bool {
         self.no_room || self.late
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::map::{Config, Plan};
+    use crate::meters::Meters;
+    use crate::queue::Budget;
+
+    fn gzip(bytes: usize) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&vec![b' '; bytes]).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_would_hold_an_io_thread_for_long_is_given_back_as_it_was() {
+        let budget = Budget::new(64 << 20);
+        let workers = Workers::new();
+        let plan = Plan {
+            config: Config::default(),
+            external_labels: Vec::new(),
+            relabel: Vec::new(),
+            outlets: Vec::new(),
+        };
+        let mapper = Mapper::new(plan);
+        let terms = Terms {
+            request_id: String::new(),
+            labels: Vec::new(),
+            deadline: Instant::now() + Duration::from_secs(60),
+            ledger: Ledger::new(&Meters::new()),
+            _labels_permit: budget.try_take(1).unwrap(),
+        };
+        let (few, most) = (1, AT_ONCE_BODIES_MAX * workers.processors);
+        let (small, large) = (AT_ONCE_BYTES_MAX as usize, AT_ONCE_BYTES_MAX as usize + 1);
+        let lie = [gzip(small), gzip(1)].concat();
+        for (name, encoding, wire, undecoded, is_done) in [
+            ("small", Encoding::Gzip, gzip(small), few, true),
+            ("small, one of many", Encoding::Gzip, gzip(small), most, true),
+            ("small in a crowd", Encoding::Gzip, gzip(small), most + 1, false),
+            ("large", Encoding::Gzip, gzip(large), few, false),
+            ("larger than it claims", Encoding::Gzip, lie, few, false),
+            ("small and plain", Encoding::Identity, vec![b' '; small], few, true),
+            ("large and plain", Encoding::Identity, vec![b' '; large], few, false),
+        ] {
+            let permit = budget.try_take(REQUEST_CHARGE_MIN).unwrap();
+            let (easy_bytes_max, batch_bytes_max) = (u64::MAX, u64::MAX);
+            let job = Job { wire: wire.clone(), encoding, easy_bytes_max, batch_bytes_max, permit };
+            match workers.run_at_once(job, 16 << 20, undecoded, &terms, &mapper) {
+                Err(Undecoded::TooLong(job)) => {
+                    assert!(!is_done && job.wire == wire && job.encoding == encoding, "{name}");
+                }
+                // There is nothing but spaces in them.
+                Err(Undecoded::Unreadable(_)) => assert!(is_done, "{name}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
     }
 }
