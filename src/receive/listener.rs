@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Config;
 use super::connection::Service;
 use super::places::Places;
+use super::repoll::Repoll;
 use super::tls::Tls;
 use super::turns::Turns;
 use crate::meters::{self, Meters};
@@ -153,11 +154,11 @@ pub async fn serve(
         let limits = terms.borrow_and_update().clone();
         let (app, builder, stop) = (app.clone(), limits.builder(tasks), stop.clone());
         let turns = Turns::clone(&turns);
-        tasks.spawn(async move {
+        tasks.spawn(Repoll::new(async move {
             let (limits, activity, stop) = (&limits, &place.activity, &stop);
             Service { app, builder, limits, terms, turns, activity, stop }.run(stream).await;
             drop(place);
-        });
+        }));
     }
     drop(listener);
     places.empty().await;

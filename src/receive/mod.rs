@@ -20,6 +20,7 @@ mod books;
 mod panics;
 pub mod listener;
 mod connection;
+mod repoll;
 mod places;
 mod activity;
 pub mod tls;
