@@ -175,7 +175,7 @@ impl House {
         })
     }
 
-    /// Ends if a lane has died of a fault of ours. The process should end then: its requests are
+    /// Ends if a courier has died of a fault of ours. The process should end then: its requests are
     /// answered 503, and Firehose sends them to its successor.
     pub async fn broken(&self) {
         self.broken.cancelled().await;

@@ -185,6 +185,10 @@ mod lane;
 #[path = "it/lane_kit.rs"]
 mod lane_kit;
 
+/// Who empties which lanes.
+#[path = "it/lane_shared.rs"]
+mod lane_shared;
+
 /// The memory of requests does what a naive one does.
 #[path = "it/ledger.rs"]
 mod ledger;

@@ -1,4 +1,4 @@
-//! What a lane has taken on: parts of one or more requests, addressed as one run of samples.
+//! What a courier has taken on: parts of one or more requests, addressed as one run of samples.
 
 use std::cmp::{max, min};
 
@@ -20,7 +20,7 @@ pub struct Span {
     pub isolating: bool,
 }
 
-/// How samples end, as far as the lane decides it. Those that nobody decides are lost.
+/// How samples end, as far as the courier decides it. Those that nobody decides are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Stored.
@@ -63,17 +63,15 @@ pub struct Haul {
 }
 
 impl Haul {
-    /// A haul of one part.
+    /// Takes on parts, in this order.
     #[must_use]
-    pub fn new(part: Part) -> Self {
-        let ends = vec![part.samples().len()];
-        Self { parts: vec![Some(part)], ends }
-    }
-
-    /// Adds a part at the end.
-    pub fn push(&mut self, part: Part) {
-        self.ends.push(self.len() + part.samples().len());
-        self.parts.push(Some(part));
+    pub fn new(parts: Vec<Part>) -> Self {
+        let ends = parts.iter().scan(0, |end, part| {
+            *end += part.samples().len();
+            Some(*end)
+        });
+        let ends = ends.collect();
+        Self { parts: parts.into_iter().map(Some).collect(), ends }
     }
 
     /// Number of positions.

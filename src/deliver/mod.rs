@@ -1,8 +1,8 @@
 //! SERIES TO THE REMOTE: encode, sign, send, judge, retry.
 
 pub mod config;
-// One lane's work.
-pub mod lane;
+// One courier's work.
+pub mod courier;
 pub mod haul;
 pub mod window;
 pub mod encode;
@@ -22,7 +22,7 @@ pub mod judge;
 pub mod metadata;
 
 pub use config::Destination;
+pub use courier::{Courier, Orders, Witnesses};
 pub use judge::Verdict;
-pub use lane::{Lane, Orders, Witnesses};
 pub use remote::Remote;
 pub use report::Report;

@@ -10,7 +10,7 @@ use tracing::error;
 
 use crate::config::Config;
 use crate::deliver::metadata::Families;
-use crate::deliver::{Destination, Lane, Orders, Remote, Report, Witnesses};
+use crate::deliver::{Courier, Destination, Orders, Remote, Report, Witnesses};
 use crate::meters::{self, Meters};
 use crate::queue::{self, Inbox, Lanes, LanesBuilder};
 use crate::tasks::Tasks;
@@ -30,7 +30,7 @@ pub(super) struct Builders {
     pub(super) give_up: CancellationToken,
     /// Ends the metadata.
     pub(super) close_side: CancellationToken,
-    /// Cancelled by a lane that has died.
+    /// Cancelled by a courier that has died.
     pub(super) broken: CancellationToken,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Prepared(Vec<Arc<Orders<Remote>>>);
 
 impl Outposts {
     pub(super) fn new(builders: Builders) -> Self {
-        let lanes = LanesBuilder::new(0).build();
+        let lanes = LanesBuilder::default().build();
         Self { builders, lanes, standing: HashMap::new(), last_serial: 0, retired: HashMap::new() }
     }
 
@@ -107,7 +107,7 @@ impl Outposts {
     /// a destination whose number stays are kept with what they hold; new ones of the same name
     /// begin when the old ones have ended, so that no series goes two ways at once.
     pub(super) fn follow(&mut self, config: &Config, prepared: Prepared) -> Lanes {
-        let mut builder = LanesBuilder::new(config.requests_budget());
+        let mut builder = LanesBuilder::default();
         let mut before = std::mem::take(&mut self.standing);
         self.retired.retain(|_, ended| !ended.is_cancelled());
         for orders in prepared.0 {
@@ -199,22 +199,27 @@ impl Builders {
         for inbox in inboxes {
             let witnesses =
                 Witnesses { report: Arc::clone(&report), families: Arc::clone(&families) };
-            let lane =
-                Lane::new(inbox, orders.subscribe(), witnesses, &self.meters, self.give_up.clone());
+            let courier = Courier::new(
+                inbox,
+                orders.subscribe(),
+                witnesses,
+                &self.meters,
+                self.give_up.clone(),
+            );
             let (previous, give_up) = (previous.cloned(), self.give_up.clone());
             let all = Arc::clone(&all);
-            let lane = self.back.spawn(async move {
+            let courier = self.back.spawn(async move {
                 if let Some(previous) = previous {
                     let _ = give_up.run_until_cancelled(previous.cancelled()).await;
                 }
-                lane.run().await;
+                courier.run().await;
                 drop(all);
             });
             let panics = self.meters.counter(&meters::PANICS, &[]);
             let broken = self.broken.clone();
             self.back.spawn(async move {
-                if lane.await.is_err_and(|ended| ended.is_panic()) {
-                    error!("a lane has died, which is a fault of the gateway");
+                if courier.await.is_err_and(|ended| ended.is_panic()) {
+                    error!("a courier has died, which is a fault of the gateway");
                     panics.increment(1);
                     broken.cancel();
                 }

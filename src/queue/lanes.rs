@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge};
-use tokio::sync::mpsc;
 use tracing::error;
 
 use super::ack::{Acked, Load, Parts, Request};
 use super::budget::{Budget, Permit};
+use super::inbox::{self, Feed, Inbox};
 use super::ledger::Serials;
 use crate::meters::{self, Meters};
 use crate::sample::{Batch, SampleRef};
@@ -151,9 +151,6 @@ impl Drop for Part {
     }
 }
 
-/// The receiving end of a lane.
-pub type Inbox = mpsc::Receiver<Part>;
-
 /// A destination, as the lanes see it.
 #[derive(Debug)]
 struct Outlet {
@@ -161,7 +158,7 @@ struct Outlet {
     required: bool,
     share: Arc<Budget>,
     books: Arc<Books>,
-    lanes: Vec<mpsc::Sender<Part>>,
+    feed: Arc<Feed>,
     /// Extra requests that isolating refused samples may cost per Firehose request.
     isolation_max: u32,
 }
@@ -188,21 +185,14 @@ pub struct Full {
 }
 
 /// Builds the lanes, destination by destination.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LanesBuilder {
-    budget_bytes: u64,
     outlets: Vec<Outlet>,
 }
 
 impl LanesBuilder {
-    /// Lanes behind a budget of `budget_bytes`.
-    #[must_use]
-    pub fn new(budget_bytes: u64) -> Self {
-        Self { budget_bytes, outlets: Vec::new() }
-    }
-
-    /// Adds a destination and returns its inboxes, one per lane. By its serial is remembered what it
-    /// has settled: another one is for whatever takes its place under the same name.
+    /// Adds a destination and returns its inboxes, as many as it has lanes. By its serial is remembered
+    /// what it has settled: another one is for whatever takes its place under the same name.
     pub fn destination(
         &mut self,
         name: &str,
@@ -226,16 +216,13 @@ impl LanesBuilder {
             lost: outcome("lost"),
             dropped_log: Seldom::default(),
         };
-        // Each request holds at least REQUEST_CHARGE_MIN of the budget and has at most one part in a
-        // lane, so a lane can never be full.
-        let capacity = (self.budget_bytes / REQUEST_CHARGE_MIN + 1) as usize;
-        let (senders, inboxes) = (0..lanes.max(1)).map(|_| mpsc::channel(capacity)).unzip();
+        let (feed, inboxes) = inbox::lanes(lanes.max(1) as usize);
         self.outlets.push(Outlet {
             serial,
             required,
             share: Budget::new(share_bytes),
             books: Arc::new(books),
-            lanes: senders,
+            feed,
             isolation_max,
         });
         inboxes
@@ -254,7 +241,7 @@ impl LanesBuilder {
         Limits { share_bytes, isolation_max }: Limits,
     ) -> bool {
         let found = before.0.iter().find(|outlet| outlet.books.destination == name);
-        let Some(outlet) = found.filter(|outlet| outlet.lanes.len() == lanes.max(1) as usize)
+        let Some(outlet) = found.filter(|outlet| outlet.feed.lanes() == lanes.max(1) as usize)
         else {
             return false;
         };
@@ -269,7 +256,7 @@ impl LanesBuilder {
             required,
             share,
             books: Arc::clone(&outlet.books),
-            lanes: outlet.lanes.clone(),
+            feed: Arc::clone(&outlet.feed),
             isolation_max,
         });
         true
@@ -359,6 +346,7 @@ impl Lanes {
         for (destination, ((outlet, lanes), share)) in
             self.0.iter().zip(by_destination).zip(shares).enumerate()
         {
+            let mut parts = Vec::with_capacity(lanes.len());
             for (lane, samples) in lanes.into_iter().enumerate() {
                 if samples.is_empty() {
                     continue;
@@ -381,13 +369,9 @@ impl Lanes {
                     tally: Tally::default(),
                     lost_because: None,
                 };
-                // A lane that is gone or full gives the part back, and dropping it settles it.
-                let Some(sender) = outlet.lanes.get(lane) else { continue };
-                if let Err(error) = sender.try_send(part) {
-                    let mut part = error.into_inner();
-                    part.lost_because = Some("its lane has ended".to_owned());
-                }
+                parts.push((lane, part));
             }
+            outlet.feed.put(parts);
         }
         Ok(acked)
     }

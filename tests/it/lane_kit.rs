@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluicegate::deliver::config::{Auth, BadRequest, Destination, Metadata, Queue, Tls};
+use sluicegate::deliver::courier::{Transport, Witnesses};
 use sluicegate::deliver::judge::Verdict;
-use sluicegate::deliver::lane::{Transport, Witnesses};
-use sluicegate::deliver::{Lane, Orders, Report};
+use sluicegate::deliver::{Courier, Orders, Report};
 use sluicegate::meters::Meters;
 use sluicegate::queue::{
     Acked, Budget, Full, Lanes, LanesBuilder, Limits, REQUEST_CHARGE_MIN, Request,
@@ -141,7 +141,7 @@ impl Works {
     pub(crate) fn start(ends: Vec<(Destination, u64, Arc<Script>)>) -> Self {
         let (meters, tasks, give_up) = (Meters::new(), Tasks::new(), CancellationToken::new());
         let budget = Budget::new(1 << 30);
-        let mut builder = LanesBuilder::new(budget.limit());
+        let mut builder = LanesBuilder::default();
         let mut lane_counts = Vec::new();
         for (serial, (destination, share_bytes, script)) in (0..).zip(ends) {
             let lanes = destination.queue_config.max_shards;
@@ -154,8 +154,8 @@ impl Works {
             let orders = watch::Sender::new(Arc::new(Orders { destination, remote: script }));
             for inbox in inboxes {
                 let (orders, witnesses) = (orders.subscribe(), witnesses.clone());
-                let lane = Lane::new(inbox, orders, witnesses, &meters, give_up.clone());
-                tasks.spawn(lane.run());
+                let courier = Courier::new(inbox, orders, witnesses, &meters, give_up.clone());
+                tasks.spawn(courier.run());
             }
         }
         Self { budget, lanes: builder.build(), meters, give_up, lane_counts }

@@ -11,7 +11,7 @@ use sluicegate::receive::OnUndecodable;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
-use crate::receive_door::{Answer, House, ID, config, envelope, line, request, rules, with};
+use crate::receive_door::{Answer, House, ID, config, envelope, line, request, rules, taken, with};
 
 pub(crate) const SUCCESS: &str =
     r#"sluicegate_stream_last_success_timestamp_seconds{stream="metrics"}"#;
@@ -55,7 +55,7 @@ pub(crate) fn received(house: &House, destination: &str) -> f64 {
 pub(crate) fn waiting(inboxes: &mut [Inbox]) -> Vec<Part> {
     let mut parts = Vec::new();
     for inbox in inboxes {
-        parts.extend(std::iter::from_fn(|| inbox.try_recv().ok()));
+        parts.extend(std::iter::from_fn(|| taken(inbox)));
     }
     parts
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use sluicegate::receive::OnUndecodable;
 
-use crate::receive_door::{House, ID, envelope, gzip, line, request, with};
+use crate::receive_door::{House, ID, envelope, gzip, line, request, taken, with};
 
 fn good() -> Vec<u8> {
     envelope(ID, &[line(1).as_bytes(), b"", line(2).as_bytes()])
@@ -143,7 +143,7 @@ async fn the_deadline_ends_the_wait_and_names_the_last_trouble() {
         // One of the lanes gets it.
         while held.is_empty() {
             for inbox in &mut inboxes {
-                if let Ok(mut part) = inbox.try_recv() {
+                if let Some(mut part) = taken(inbox) {
                     part.note_trouble("429 from the remote");
                     held.push(part);
                 }
@@ -212,7 +212,7 @@ async fn listed_common_attributes_become_labels() {
         let mut labels = Vec::new();
         while labels.is_empty() {
             for inbox in &mut inboxes {
-                while let Ok(mut part) = inbox.try_recv() {
+                while let Some(mut part) = taken(inbox) {
                     let samples = part.samples().to_vec();
                     for sample in &samples {
                         let sample = part.load().batch.sample(0, *sample);

@@ -13,7 +13,7 @@ use axum::http::{Request, Response};
 use http_body_util::BodyExt as _;
 use sluicegate::map::{self, Mapper};
 use sluicegate::meters::Meters;
-use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
+use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder, Part};
 use sluicegate::receive::{
     AccessKey, Config, Door, KeyFault, KeySource, Keys, OnUndecodable, Rules,
 };
@@ -70,6 +70,21 @@ pub(crate) fn serial(name: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
 }
 
+/// The next part of a destination, if one waits.
+pub(crate) fn taken(inbox: &mut Inbox) -> Option<Part> {
+    inbox.take(1)?.parts.pop()
+}
+
+/// The next part of a destination, as long as there may be one.
+pub(crate) async fn next_part(inbox: &mut Inbox) -> Option<Part> {
+    while inbox.ready().await {
+        if let Some(part) = taken(inbox) {
+            return Some(part);
+        }
+    }
+    None
+}
+
 /// Rules for these destinations, and the inboxes of their lanes.
 pub(crate) fn rules(
     config: &Config,
@@ -122,7 +137,7 @@ fn shared_rules(
     budget: &Arc<Budget>,
     meters: &Meters,
 ) -> Result<(Rules, Vec<Inbox>), KeyFault> {
-    let mut lanes = LanesBuilder::new(config.budget);
+    let mut lanes = LanesBuilder::default();
     let limits = queue::Limits { share_bytes, isolation_max: 512 };
     let inboxes = to.iter().flat_map(|(name, serial, must)| {
         lanes.destination(name, *serial, *must, 2, limits, meters)
@@ -169,7 +184,7 @@ impl House {
         let mut house = Self::idle(tune);
         for mut inbox in house.inboxes.drain(..) {
             house.tasks.spawn(async move {
-                while let Some(mut part) = inbox.recv().await {
+                while let Some(mut part) = next_part(&mut inbox).await {
                     part.tally.delivered = part.samples().len() as u64;
                 }
             });

@@ -12,7 +12,9 @@ use axum::http::Request;
 use http_body::Frame;
 use sluicegate::queue::Inbox;
 
-use crate::receive_door::{Answer, House, ID, config, envelope, key, line, request, with};
+use crate::receive_door::{
+    Answer, House, ID, config, envelope, key, line, next_part, request, taken, with,
+};
 
 const MIB: u64 = 1 << 20;
 const KEY_HEADER: &str = "x-amz-firehose-access-key";
@@ -151,7 +153,7 @@ async fn slices_are_charged_to_the_key_that_sent_them() {
 /// Delivers all that comes out of a lane. The number of parts.
 async fn deliver_all(mut inbox: Inbox) -> usize {
     let mut parts = 0;
-    while let Some(mut part) = inbox.recv().await {
+    while let Some(mut part) = next_part(&mut inbox).await {
         part.tally.delivered = part.samples().len() as u64;
         parts += 1;
     }
@@ -237,7 +239,7 @@ async fn a_batch_above_a_destinations_share_is_taken_in_slices() {
     drop(held);
     let mut unsettled = Vec::new();
     for inbox in &mut house.inboxes[..2] {
-        while let Ok(part) = inbox.try_recv() {
+        while let Some(part) = taken(inbox) {
             unsettled.push(part);
         }
     }

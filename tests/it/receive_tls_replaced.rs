@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::version::TLS13;
 
-use crate::receive_door::{ID, envelope, line};
+use crate::receive_door::{ID, envelope, line, taken};
 use crate::receive_tls::{Authority, ask, shake};
 use crate::receive_wire::{Open, answer, ends, open, whole};
 
@@ -27,7 +27,7 @@ async fn deliver(open: &mut Open) {
     let mut delivered = 0;
     while delivered == 0 {
         for inbox in &mut open.house.inboxes {
-            while let Ok(mut part) = inbox.try_recv() {
+            while let Some(mut part) = taken(inbox) {
                 part.tally.delivered = part.samples().len() as u64;
                 delivered += 1;
             }

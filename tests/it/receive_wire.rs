@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::receive_door::{ARN, Answer, House, ID, KEY, config, envelope, gzip, line};
+use crate::receive_door::{ARN, Answer, House, ID, KEY, config, envelope, gzip, line, taken};
 
 pub(crate) struct Open {
     pub(crate) house: House,
@@ -224,7 +224,7 @@ async fn stopping_answers_what_is_in_flight_and_closes() {
     }
     assert!(!open.served.is_finished());
     for inbox in &mut open.house.inboxes {
-        while let Ok(mut part) = inbox.try_recv() {
+        while let Some(mut part) = taken(inbox) {
             part.tally.delivered = part.samples().len() as u64;
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use sluicegate::deliver::config::Destination;
-use sluicegate::deliver::lane::Transport;
-use sluicegate::deliver::{Lane, Orders, Report, Witnesses};
+use sluicegate::deliver::courier::Transport;
+use sluicegate::deliver::{Courier, Orders, Report, Witnesses};
 use sluicegate::map::{self, Mapper};
 use sluicegate::meters::Meters;
 use sluicegate::queue::{self, Budget, Inbox, Lanes, LanesBuilder};
@@ -138,7 +138,7 @@ impl Back {
         ends: Vec<(Destination, Arc<R>)>,
         standing: &mut Standing<R>,
     ) -> Rules {
-        let mut lanes = LanesBuilder::new(config.budget);
+        let mut lanes = LanesBuilder::default();
         let mut outlets = Vec::new();
         let shares = shares(config.budget, ends.iter().map(|(to, _)| to.required));
         for ((to, remote), share_bytes) in ends.into_iter().zip(shares) {
@@ -192,19 +192,19 @@ impl Back {
         let all = Arc::new(ended.clone().drop_guard());
         for inbox in inboxes {
             let (witnesses, give_up) = (witnesses.clone(), self.give_up.clone());
-            let lane =
-                Lane::new(inbox, orders.subscribe(), witnesses, &self.meters, give_up.clone());
+            let courier =
+                Courier::new(inbox, orders.subscribe(), witnesses, &self.meters, give_up.clone());
             let (previous, all) = (previous.cloned(), Arc::clone(&all));
-            let lane = self.tasks.spawn(async move {
+            let courier = self.tasks.spawn(async move {
                 if let Some(previous) = previous {
                     let _ = give_up.run_until_cancelled(previous.cancelled()).await;
                 }
-                lane.run().await;
+                courier.run().await;
                 drop(all);
             });
             let has_broken = Arc::clone(&self.has_broken);
             self.tasks.spawn(async move {
-                if lane.await.is_err_and(|ended| ended.is_panic()) {
+                if courier.await.is_err_and(|ended| ended.is_panic()) {
                     has_broken.store(true, Ordering::Release);
                 }
             });

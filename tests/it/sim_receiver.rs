@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sluicegate::deliver::courier::Transport;
 use sluicegate::deliver::judge::{Lean, Verdict, judge};
-use sluicegate::deliver::lane::Transport;
 use sluicegate::demo::dice::Dice;
 use sluicegate::tasks::Tasks;
 use tokio::sync::Notify;

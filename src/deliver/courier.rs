@@ -1,4 +1,5 @@
-//! A lane at work: one request in flight, retried until it is decided or its time is up.
+//! A courier: takes what waits in a destination's lanes and sends it, one request in flight, retried until it is
+//! decided or its time is up.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::remote::Remote;
 use super::report::Report;
 use super::window::Window;
 use crate::meters::{self, Meters};
-use crate::queue::{Inbox, Part};
+use crate::queue::{Inbox, Taken};
 
 /// AMP's request cap (<https://docs.aws.amazon.com/prometheus/latest/userguide/AMP_quotas.html>);
 /// whether it means bytes before or after compression is not documented, so both are kept below.
@@ -38,7 +39,7 @@ const ATTEMPT_MIN: Duration = Duration::from_millis(20);
 /// After so many answers that new credentials did not mend, a person must act.
 const RESIGNS_MAX: u32 = 3;
 
-/// The other side of a lane: [`Remote`], or a script in tests.
+/// The other side of a courier: [`Remote`], or a script in tests.
 pub trait Transport: Send + Sync + 'static {
     /// Sends a snappy block and says what the answer, or its absence, means.
     fn send(&self, block: Bytes, timeout: Duration) -> impl Future<Output = Verdict> + Send;
@@ -50,7 +51,7 @@ impl Transport for Remote {
     }
 }
 
-/// What a lane's work is made known to.
+/// What a courier's work is made known to.
 #[derive(Clone, Debug)]
 pub struct Witnesses {
     /// Refusals and failures.
@@ -60,7 +61,7 @@ pub struct Witnesses {
 }
 
 /// What a lane works by. A reload of the configuration sends the destination's lanes new orders:
-/// they hold from the next attempt on, for what the lane has taken on already, too. So what waits for
+/// they hold from the next attempt on, for what a courier has taken on already, too. So what waits for
 /// a destination that was set up wrongly goes out as soon as that is mended, and in order.
 #[derive(Debug)]
 pub struct Orders<R> {
@@ -70,7 +71,7 @@ pub struct Orders<R> {
     pub remote: Arc<R>,
 }
 
-/// What a lane reads of its orders again and again.
+/// What a courier reads of its orders again and again.
 #[derive(Debug)]
 struct Settings {
     samples_max: usize,
@@ -100,9 +101,9 @@ fn backoff(destination: &Destination) -> Backoff {
     Backoff::new(queue.min_backoff, queue.max_backoff)
 }
 
-/// One lane of a destination.
+/// One of a destination's couriers: there are as many as lanes.
 #[derive(Debug)]
-pub struct Lane<R> {
+pub struct Courier<R> {
     inbox: Inbox,
     orders: watch::Receiver<Arc<Orders<R>>>,
     /// Those that it works by.
@@ -121,8 +122,8 @@ pub struct Lane<R> {
     give_up: CancellationToken,
 }
 
-impl<R: Transport> Lane<R> {
-    /// A lane that takes its parts from `inbox` until the other end is gone. `give_up` ends its
+impl<R: Transport> Courier<R> {
+    /// A courier that takes parts from `inbox` until no more can come. `give_up` ends its
     /// waiting at once: what it holds is lost.
     #[must_use]
     pub fn new(
@@ -155,10 +156,18 @@ impl<R: Transport> Lane<R> {
     /// Works until no more parts can come.
     pub async fn run(mut self) {
         let give_up = self.give_up.clone();
-        while let Some(first) = self.inbox.recv().await {
-            let haul = self.gather(first);
+        while self.inbox.ready().await {
+            self.obey();
+            // Another may have been faster.
+            let Some(Taken { parts, held }) = self.inbox.take(self.settings.samples_max) else {
+                continue;
+            };
+            for part in &parts {
+                self.witnesses.families.note(part.destination(), &part.load().batch.families);
+            }
             // Cancelled, the haul is dropped where it is, and its parts settle as lost.
-            let _ = give_up.run_until_cancelled(self.deliver(haul)).await;
+            let _ = give_up.run_until_cancelled(self.deliver(Haul::new(parts))).await;
+            drop(held);
         }
     }
 
@@ -177,24 +186,6 @@ impl<R: Transport> Lane<R> {
         self.settings = Settings::of(destination);
         self.backoff = backoff(destination);
         self.obeyed = orders;
-    }
-
-    /// Takes along what waits already, up to a request's worth.
-    fn gather(&mut self, first: Part) -> Haul {
-        self.obey();
-        self.learn(&first);
-        let mut haul = Haul::new(first);
-        while haul.len() < self.settings.samples_max
-            && let Ok(part) = self.inbox.try_recv()
-        {
-            self.learn(&part);
-            haul.push(part);
-        }
-        haul
-    }
-
-    fn learn(&self, part: &Part) {
-        self.witnesses.families.note(part.destination(), &part.load().batch.families);
     }
 
     /// Sends a haul span by span, in order, until every part is settled or given up.

@@ -1,0 +1,241 @@
+//! A destination's lanes between those who fill them and those who empty them. Each lane is emptied by one at a
+//! time, so that it has one request in flight. Who takes a lane takes along others, as long as all fits into
+//! one request: what is little goes out as one, what is much goes out side by side.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::lanes::Part;
+
+/// Room for waiting parts that an empty lane keeps.
+const IDLE_PARTS_MAX: usize = 16;
+
+/// The lanes of a destination, empty: the end that fills them, and as many that empty them.
+pub(super) fn lanes(count: usize) -> (Arc<Feed>, Vec<Inbox>) {
+    let state = State {
+        lanes: (0..count).map(|_| Lane::default()).collect(),
+        turn: 0,
+        is_closed: false,
+        has_ended: false,
+    };
+    let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Notify::new() });
+    let end = Arc::new(End(Arc::clone(&shared)));
+    let inbox = || Inbox { shared: Arc::clone(&shared), _end: Arc::clone(&end) };
+    let inboxes = (0..count).map(|_| inbox()).collect();
+    (Arc::new(Feed(shared)), inboxes)
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something has come, or the last has gone.
+    arrived: Notify,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    lanes: Vec<Lane>,
+    /// The lane to be looked at first.
+    turn: usize,
+    /// Nothing comes any more.
+    is_closed: bool,
+    /// Nobody takes any more.
+    has_ended: bool,
+}
+
+/// What waits. Each part holds some of the budget, which bounds how many there are.
+#[derive(Debug, Default)]
+struct Lane {
+    parts: VecDeque<Part>,
+    samples: usize,
+    is_taken: bool,
+}
+
+impl Lane {
+    fn is_ready(&self) -> bool {
+        !self.is_taken && !self.parts.is_empty()
+    }
+
+    fn push(&mut self, part: Part) {
+        self.samples += part.samples().len();
+        self.parts.push_back(part);
+    }
+
+    fn pop(&mut self) -> Option<Part> {
+        let part = self.parts.pop_front()?;
+        self.samples -= part.samples().len();
+        if self.parts.is_empty() {
+            self.parts.shrink_to(IDLE_PARTS_MAX);
+        }
+        Some(part)
+    }
+}
+
+/// The filling end. The lanes are closed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Feed(Arc<Shared>);
+
+impl Feed {
+    /// How many lanes there are.
+    pub(super) fn lanes(&self) -> usize {
+        self.0.state().lanes.len()
+    }
+
+    /// Puts parts into their lanes. Those that nobody takes any more are lost.
+    pub(super) fn put(&self, parts: Vec<(usize, Part)>) {
+        if parts.is_empty() {
+            return;
+        }
+        let mut refused = Vec::new();
+        let mut state = self.0.state();
+        let has_ended = state.has_ended;
+        for (lane, part) in parts {
+            match state.lanes.get_mut(lane) {
+                Some(lane) if !has_ended => lane.push(part),
+                _ => refused.push(part),
+            }
+        }
+        drop(state);
+        // The one who has just gone to rest has what it needs at hand.
+        self.0.arrived.notify_last();
+        give_back(refused);
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.state().is_closed = true;
+        self.0.arrived.notify_one();
+    }
+}
+
+fn give_back(parts: Vec<Part>) {
+    for mut part in parts {
+        part.lost_because = Some("its lane has ended".to_owned());
+        drop(part);
+    }
+}
+
+/// Shared by all emptying ends: without them, what waits is lost.
+#[derive(Debug)]
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.has_ended = true;
+        let parts = state.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.parts));
+        let parts = parts.collect();
+        drop(state);
+        give_back(parts);
+    }
+}
+
+/// An emptying end of a destination's lanes: any of them takes from any lane.
+#[derive(Debug)]
+pub struct Inbox {
+    shared: Arc<Shared>,
+    _end: Arc<End>,
+}
+
+impl Inbox {
+    /// Waits until something can be taken. False if nothing can come any more.
+    pub async fn ready(&mut self) -> bool {
+        loop {
+            {
+                let state = self.shared.state();
+                if state.lanes.iter().any(Lane::is_ready) {
+                    return true;
+                }
+                if state.is_closed && state.lanes.iter().all(|lane| lane.parts.is_empty()) {
+                    // The next one learns it from this one.
+                    self.shared.arrived.notify_one();
+                    return false;
+                }
+            }
+            self.shared.arrived.notified().await;
+        }
+    }
+
+    /// Whether nothing can be taken just now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.shared.state().lanes.iter().any(Lane::is_ready)
+    }
+
+    /// Takes the oldest parts of a lane until there are `samples_max` samples or more, and with them all that
+    /// waits in other lanes, as long as there are no more than that.
+    pub fn take(&mut self, samples_max: usize) -> Option<Taken> {
+        let mut state = self.shared.state();
+        let State { lanes, turn, .. } = &mut *state;
+        let count = lanes.len();
+        let (mut taken, mut parts, mut samples) = (Vec::new(), Vec::new(), 0);
+        for index in (*turn..count).chain(0..*turn) {
+            let Some(lane) = lanes.get_mut(index).filter(|lane| lane.is_ready()) else { continue };
+            let is_first = taken.is_empty();
+            if !is_first && samples + lane.samples > samples_max {
+                continue;
+            }
+            while samples < samples_max.max(1)
+                && let Some(part) = lane.pop()
+            {
+                samples += part.samples().len();
+                parts.push(part);
+            }
+            lane.is_taken = true;
+            taken.push(index);
+            if is_first {
+                *turn = (index + 1) % count;
+            }
+        }
+        let is_some_left = lanes.iter().any(Lane::is_ready);
+        drop(state);
+        if is_some_left {
+            self.shared.arrived.notify_last();
+        }
+        let held = Held { shared: Arc::clone(&self.shared), lanes: taken };
+        (!parts.is_empty()).then_some(Taken { parts, held })
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // What it was told is for another one now.
+        self.shared.arrived.notify_one();
+    }
+}
+
+/// What was taken.
+#[derive(Debug)]
+pub struct Taken {
+    /// The parts, each lane's in order.
+    pub parts: Vec<Part>,
+    /// Nobody else takes from their lanes until this is dropped.
+    pub held: Held,
+}
+
+/// Lanes that are being emptied. Who has held them is expected to look again.
+#[derive(Debug)]
+pub struct Held {
+    shared: Arc<Shared>,
+    lanes: Vec<usize>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        for index in &self.lanes {
+            if let Some(lane) = state.lanes.get_mut(*index) {
+                lane.is_taken = false;
+            }
+        }
+    }
+}
