@@ -77,7 +77,7 @@ pub struct House {
     reload_asked: Mutex<mpsc::Receiver<ReloadAsked>>,
     /// The ingest listener, its connections and what they started.
     front: Tasks,
-    /// The lanes.
+    /// The couriers.
     back: Tasks,
     /// Telemetry and upkeep.
     side: Tasks,

@@ -101,7 +101,7 @@ DESTINATIONS = [
           bad="99 of 100 were quicker. Bad: above some seconds; near remote_timeout (30 s by default) requests count as failed."),
     graph("Lanes busy", (f"sum by (destination) (rate(sluicegate_remote_write_request_duration_seconds_sum{{{TO}}}[5m])) / sum by (destination) (sluicegate_remote_write_lanes{{{TO}}})", "{{destination}}"),
           unit="percentunit", maximum=1, thresholds=steps("green", (0.7, "orange"), (0.9, "red")), runbook="sluicegatedatalate",
-          bad="Part of the time in which a lane waits for an answer; a lane has one request in flight. Bad: above 70 %, batches queue. Raise max_shards "
+          bad="Requests that wait for an answer, of as many as may (one for each lane). Bad: above 70 %, batches queue. Raise max_shards "
               "or add tasks, unless the receiver is what is slow."),
     graph("Samples in flight", (f"sum by (destination) (sluicegate_samples_in_flight{{{TO}}})", "{{destination}}"),
           unit="short", runbook="sluicegatedeliverygivenup",

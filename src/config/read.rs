@@ -17,7 +17,7 @@ const KEY_VARIABLE: &str = "SLUICEGATE_ACCESS_KEY";
 /// A request that is made, and one that an attempt without an answer may hold still; what does not compress
 /// becomes a sixth longer.
 const LANE_BUFFERS: u64 = 3;
-/// What lanes may take of the memory that is reckoned with beside the budget.
+/// What couriers may take of the memory that is reckoned with beside the budget.
 const LANES_BYTES_USUAL: u64 = 64 << 20;
 
 /// Reads a configuration. Sizes that it leaves out follow from the container's memory limit.
@@ -122,7 +122,7 @@ fn read_root(root: &Section<'_>, memory_limit: Option<u64>) -> Config {
     Config { server, telemetry, cloudwatch, global, relabel_configs, remote_write, log }
 }
 
-/// Each lane writes, compresses and sends a request of its own: that memory is none of the budget's.
+/// Each courier, one per lane, writes, compresses and sends requests of its own: that memory is none of the budget's.
 fn note_memory(reader: &Reader<'_>, destinations: &[(String, Destination)]) {
     let of_one = |(_, one): &(String, Destination)| {
         u64::from(one.queue_config.max_shards)

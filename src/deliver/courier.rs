@@ -60,7 +60,7 @@ pub struct Witnesses {
     pub families: Arc<Families>,
 }
 
-/// What a lane works by. A reload of the configuration sends the destination's lanes new orders:
+/// What a courier works by. A reload of the configuration sends the destination's couriers new orders:
 /// they hold from the next attempt on, for what a courier has taken on already, too. So what waits for
 /// a destination that was set up wrongly goes out as soon as that is mended, and in order.
 #[derive(Debug)]
@@ -157,6 +157,8 @@ impl<R: Transport> Courier<R> {
     pub async fn run(mut self) {
         let give_up = self.give_up.clone();
         while self.inbox.ready().await {
+            // What needs no sending does not wait for anything else.
+            tokio::task::consume_budget().await;
             self.obey();
             // Another may have been faster.
             let Some(Taken { parts, held }) = self.inbox.take(self.settings.samples_max) else {

@@ -1,4 +1,4 @@
-//! What a destination's lanes count and tell of refusals and failures.
+//! What a destination's couriers count and tell of refusals and failures.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The destinations at work: each one's remote, lanes and metadata, across reloads of the
+//! The destinations at work: each one's remote, couriers and metadata, across reloads of the
 //! configuration. They are known by name, and what they have settled by their serials.
 
 use std::collections::HashMap;
@@ -22,11 +22,11 @@ const USER_AGENT: &str = concat!("sluicegate/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub(super) struct Builders {
     pub(super) meters: Meters,
-    /// For the lanes.
+    /// For the couriers.
     pub(super) back: Tasks,
     /// For the metadata.
     pub(super) side: Tasks,
-    /// Ends the lanes' waiting.
+    /// Ends the couriers' waiting.
     pub(super) give_up: CancellationToken,
     /// Ends the metadata.
     pub(super) close_side: CancellationToken,
@@ -41,7 +41,7 @@ pub(super) struct Outposts {
     lanes: Lanes,
     standing: HashMap<String, Outpost>,
     last_serial: u64,
-    /// Of destinations that were removed: cancelled when their lanes have ended.
+    /// Of destinations that were removed: cancelled when their couriers have ended.
     retired: HashMap<String, CancellationToken>,
 }
 
@@ -55,7 +55,7 @@ struct Outpost {
     families: Arc<Families>,
     /// Ends the sending of metadata.
     _metadata: DropGuard,
-    /// Cancelled when its lanes have ended.
+    /// Cancelled when its couriers have ended.
     ended: CancellationToken,
 }
 
@@ -171,7 +171,7 @@ impl Builders {
         Outpost { serial, _metadata: metadata, ..post }
     }
 
-    /// Starts a destination's lanes, after the `previous` ones of its name.
+    /// Starts a destination's couriers, after the `previous` ones of its name.
     fn build(
         &self,
         orders: Arc<Orders<Remote>>,
@@ -190,7 +190,7 @@ impl Builders {
             ),
         };
         let metadata = self.send_metadata(&orders, &families);
-        // The old lanes hear them, too: they go on for what they hold, by these orders and all later.
+        // The old couriers hear them, too: they go on for what they hold, by these orders and all later.
         hears.send_replace(orders);
         let orders = hears;
         self.meters.gauge(&meters::REMOTE_WRITE_LANES, &[&name]).set(inboxes.len() as f64);

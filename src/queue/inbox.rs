@@ -1,6 +1,6 @@
 //! A destination's lanes between those who fill them and those who empty them. Each lane is emptied by one at a
-//! time, so that it has one request in flight. Who takes a lane takes along others, as long as all fits into
-//! one request: what is little goes out as one, what is much goes out side by side.
+//! time, so that it has one request in flight. Who takes a lane takes along others, as long as there are no more
+//! samples than a request may have: what is little goes out together, what is much side by side.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,9 +103,12 @@ impl Feed {
                 _ => refused.push(part),
             }
         }
+        let is_ready = state.lanes.iter().any(Lane::is_ready);
         drop(state);
-        // The one who has just gone to rest has what it needs at hand.
-        self.0.arrived.notify_last();
+        if is_ready {
+            // The one who has just gone to rest has what it needs at hand.
+            self.0.arrived.notify_last();
+        }
         give_back(refused);
     }
 }
@@ -119,7 +122,7 @@ impl Drop for Feed {
 
 fn give_back(parts: Vec<Part>) {
     for mut part in parts {
-        part.lost_because = Some("its lane has ended".to_owned());
+        part.lost_because = Some("its lanes have ended".to_owned());
         drop(part);
     }
 }
@@ -148,7 +151,7 @@ pub struct Inbox {
 
 impl Inbox {
     /// Waits until something can be taken. False if nothing can come any more.
-    pub async fn ready(&mut self) -> bool {
+    pub async fn ready(&self) -> bool {
         loop {
             {
                 let state = self.shared.state();
@@ -163,12 +166,6 @@ impl Inbox {
             }
             self.shared.arrived.notified().await;
         }
-    }
-
-    /// Whether nothing can be taken just now.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        !self.shared.state().lanes.iter().any(Lane::is_ready)
     }
 
     /// Takes the oldest parts of a lane until there are `samples_max` samples or more, and with them all that

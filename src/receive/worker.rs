@@ -24,7 +24,7 @@ use crate::sample::Batch;
 const AT_ONCE_BYTES_MAX: u64 = 1 << 20;
 /// With more bodies than this per processor that are not decoded yet, none is decoded on an I/O thread: health
 /// checks would have to wait for all of them.
-const AT_ONCE_BODIES_MAX: usize = 8;
+const AT_ONCE_BODIES_MAX: usize = 4;
 /// Memory that all idle benches may keep.
 const IDLE_BYTES_MAX: usize = 8 << 20;
 /// Readings and skipped pieces between two looks at the budget and the clock within one record.
@@ -83,7 +83,7 @@ pub(super) enum Undecoded {
     TooMuch(Opened),
     /// The request's time was up.
     Late,
-    /// Unpacked, the body is longer than it may be.
+    /// Unpacked, the body is longer than it may be, or than may be done at once.
     TooLong(Box<Job>),
 }
 
@@ -94,8 +94,7 @@ struct Bench {
     record: Vec<u8>,
 }
 
-/// Those who decode: as many at once as there are processors, so that the buffers of all of them
-/// are bounded, too.
+/// Those who decode: beside the I/O threads as many at once as there are processors.
 pub(super) struct Workers {
     pub(super) free: Arc<Semaphore>,
     benches: Mutex<Vec<Bench>>,
@@ -203,7 +202,11 @@ impl Job {
             Err(Packed::Broken(why)) => {
                 Err(Undecoded::Unreadable(format!("the body is not gzip: {why}")))
             }
-            Err(Packed::TooLong) => Err(Undecoded::TooLong(Box::new(self))),
+            Err(Packed::TooLong) => {
+                // What was unpacked is gone.
+                let _ = self.permit.try_resize(held.max(REQUEST_CHARGE_MIN));
+                Err(Undecoded::TooLong(Box::new(self)))
+            }
             Err(Packed::NoRoom) if late => Err(Undecoded::Late),
             Err(Packed::NoRoom) => Err(Undecoded::NoRoom),
         }
@@ -435,66 +438,5 @@ impl Visit for Visitor<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::io::Write as _;
-    use std::time::Duration;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    use super::*;
-    use crate::map::{Config, Plan};
-    use crate::meters::Meters;
-    use crate::queue::Budget;
-
-    fn gzip(bytes: usize) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&vec![b' '; bytes]).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn what_would_hold_an_io_thread_for_long_is_given_back_as_it_was() {
-        let budget = Budget::new(64 << 20);
-        let workers = Workers::new();
-        let plan = Plan {
-            config: Config::default(),
-            external_labels: Vec::new(),
-            relabel: Vec::new(),
-            outlets: Vec::new(),
-        };
-        let mapper = Mapper::new(plan);
-        let terms = Terms {
-            request_id: String::new(),
-            labels: Vec::new(),
-            deadline: Instant::now() + Duration::from_secs(60),
-            ledger: Ledger::new(&Meters::new()),
-            _labels_permit: budget.try_take(1).unwrap(),
-        };
-        let (few, most) = (1, AT_ONCE_BODIES_MAX * workers.processors);
-        let (small, large) = (AT_ONCE_BYTES_MAX as usize, AT_ONCE_BYTES_MAX as usize + 1);
-        let lie = [gzip(small), gzip(1)].concat();
-        for (name, encoding, wire, undecoded, is_done) in [
-            ("small", Encoding::Gzip, gzip(small), few, true),
-            ("small, one of many", Encoding::Gzip, gzip(small), most, true),
-            ("small in a crowd", Encoding::Gzip, gzip(small), most + 1, false),
-            ("large", Encoding::Gzip, gzip(large), few, false),
-            ("larger than it claims", Encoding::Gzip, lie, few, false),
-            ("small and plain", Encoding::Identity, vec![b' '; small], few, true),
-            ("large and plain", Encoding::Identity, vec![b' '; large], few, false),
-        ] {
-            let permit = budget.try_take(REQUEST_CHARGE_MIN).unwrap();
-            let (easy_bytes_max, batch_bytes_max) = (u64::MAX, u64::MAX);
-            let job = Job { wire: wire.clone(), encoding, easy_bytes_max, batch_bytes_max, permit };
-            match workers.run_at_once(job, 16 << 20, undecoded, &terms, &mapper) {
-                Err(Undecoded::TooLong(job)) => {
-                    assert!(!is_done && job.wire == wire && job.encoding == encoding, "{name}");
-                }
-                // There is nothing but spaces in them.
-                Err(Undecoded::Unreadable(_)) => assert!(is_done, "{name}"),
-                other => panic!("{name}: {other:?}"),
-            }
-        }
-    }
-}
+#[path = "worker_tests.rs"]
+mod tests;

@@ -227,7 +227,7 @@ impl Works {
 }
 
 /// A batch whose series `i` is `m{i="i"}` and has lane `i % lanes` at every destination.
-fn batch(samples: &[(u32, i64, f64)], lane_counts: &[u32]) -> Batch {
+pub(crate) fn batch(samples: &[(u32, i64, f64)], lane_counts: &[u32]) -> Batch {
     let mut batch = Batch {
         lanes: lane_counts.iter().map(|lanes| vec![Vec::new(); *lanes as usize]).collect(),
         ..Batch::default()

@@ -45,9 +45,7 @@ async fn who_came_in_clear_text_goes_when_tls_is_turned_on_and_back() {
     assert_eq!(answer(&mut idle).await.0.status, 200);
     let mut busy = TcpStream::connect(open.address).await.unwrap();
     busy.write_all(&whole(&envelope(ID, &[line(1).as_bytes()]))).await.unwrap();
-    while open.house.inboxes.iter().all(|inbox| inbox.is_empty()) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    assert!(open.house.inboxes[0].ready().await);
 
     // Limits that are replaced by others of the same demands change nothing.
     replace(&open, None);

@@ -1,0 +1,64 @@
+//! What is decoded at once, and what is given back.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+use crate::map::{Config, Plan};
+use crate::meters::Meters;
+use crate::queue::Budget;
+
+fn gzip(bytes: usize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&vec![b' '; bytes]).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn what_would_hold_an_io_thread_for_long_is_given_back_as_it_was() {
+    let budget = Budget::new(64 << 20);
+    let workers = Workers::new();
+    let plan = Plan {
+        config: Config::default(),
+        external_labels: Vec::new(),
+        relabel: Vec::new(),
+        outlets: Vec::new(),
+    };
+    let mapper = Mapper::new(plan);
+    let terms = Terms {
+        request_id: String::new(),
+        labels: Vec::new(),
+        deadline: Instant::now() + Duration::from_secs(60),
+        ledger: Ledger::new(&Meters::new()),
+        _labels_permit: budget.try_take(1).unwrap(),
+    };
+    let (few, most) = (1, AT_ONCE_BODIES_MAX * workers.processors);
+    let (small, large) = (AT_ONCE_BYTES_MAX as usize, AT_ONCE_BYTES_MAX as usize + 1);
+    let lie = [gzip(small), gzip(1)].concat();
+    for (name, encoding, wire, undecoded, is_done) in [
+        ("small", Encoding::Gzip, gzip(small), few, true),
+        ("small, one of many", Encoding::Gzip, gzip(small), most, true),
+        ("small in a crowd", Encoding::Gzip, gzip(small), most + 1, false),
+        ("large", Encoding::Gzip, gzip(large), few, false),
+        ("larger than it claims", Encoding::Gzip, lie, few, false),
+        ("small and plain", Encoding::Identity, vec![b' '; small], few, true),
+        ("large and plain", Encoding::Identity, vec![b' '; large], few, false),
+    ] {
+        let permit = budget.try_take(REQUEST_CHARGE_MIN).unwrap();
+        let (easy_bytes_max, batch_bytes_max) = (u64::MAX, u64::MAX);
+        let job = Job { wire: wire.clone(), encoding, easy_bytes_max, batch_bytes_max, permit };
+        match workers.run_at_once(job, 16 << 20, undecoded, &terms, &mapper) {
+            Err(Undecoded::TooLong(job)) => {
+                assert!(!is_done && job.wire == wire && job.encoding == encoding, "{name}");
+            }
+            // There is nothing but spaces in them.
+            Err(Undecoded::Unreadable(_)) => assert!(is_done, "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
