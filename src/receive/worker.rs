@@ -3,6 +3,7 @@
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ const AT_ONCE_BYTES_MAX: u64 = 1 << 20;
 /// With more bodies than this per processor that are not decoded yet, none is decoded on an I/O thread: health
 /// checks would have to wait for all of them.
 const AT_ONCE_BODIES_MAX: usize = 4;
+/// So long after one was decoded at once none is: I/O threads that do nothing else leave what comes in the
+/// sockets, where the budget does not see it, and nobody is answered 503.
+const AT_ONCE_PAUSE: Duration = Duration::from_millis(5);
 /// Memory that all idle benches may keep.
 const IDLE_BYTES_MAX: usize = 8 << 20;
 /// Readings and skipped pieces between two looks at the budget and the clock within one record.
@@ -99,6 +103,8 @@ pub(super) struct Workers {
     pub(super) free: Arc<Semaphore>,
     benches: Mutex<Vec<Bench>>,
     processors: usize,
+    /// When a body was last decoded at once: its beginning, and then its end.
+    at_once: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Workers {
@@ -114,6 +120,7 @@ impl Workers {
             free: Arc::new(Semaphore::new(processors)),
             benches: Mutex::default(),
             processors,
+            at_once: Mutex::default(),
         })
     }
 
@@ -128,8 +135,8 @@ impl Workers {
         self.with_bench(|bench| job.run(bench, bytes_max, terms, mapper))
     }
 
-    /// Does a job, unless that would hold the I/O thread for too long: it gives back what is large, and all of
-    /// it if many bodies are `undecoded`.
+    /// Does a job, unless that would hold the I/O threads for too long: it gives back what is large, what comes
+    /// soon after another, and all if many bodies are `undecoded`.
     pub(super) fn run_at_once(
         &self,
         job: Job,
@@ -141,7 +148,17 @@ impl Workers {
         if undecoded > AT_ONCE_BODIES_MAX * self.processors || job.claimed() > AT_ONCE_BYTES_MAX {
             return Err(Undecoded::TooLong(Box::new(job)));
         }
-        self.run(job, bytes_max.min(AT_ONCE_BYTES_MAX), terms, mapper)
+        let last = || self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &mut *last() {
+            Some(last) if now.saturating_duration_since(*last) < AT_ONCE_PAUSE => {
+                return Err(Undecoded::TooLong(Box::new(job)));
+            }
+            last => *last = Some(now),
+        }
+        let outcome = self.run(job, bytes_max.min(AT_ONCE_BYTES_MAX), terms, mapper);
+        *last() = Some(Instant::now());
+        outcome
     }
 
     /// Decodes the slice of a body whose samples did not fit as a whole. `permit` is for the samples.

@@ -19,8 +19,8 @@ fn gzip(bytes: usize) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-#[test]
-fn what_would_hold_an_io_thread_for_long_is_given_back_as_it_was() {
+#[tokio::test(start_paused = true)]
+async fn what_would_hold_an_io_thread_for_long_is_given_back_as_it_was() {
     let budget = Budget::new(64 << 20);
     let workers = Workers::new();
     let plan = Plan {
@@ -40,15 +40,18 @@ fn what_would_hold_an_io_thread_for_long_is_given_back_as_it_was() {
     let (few, most) = (1, AT_ONCE_BODIES_MAX * workers.processors);
     let (small, large) = (AT_ONCE_BYTES_MAX as usize, AT_ONCE_BYTES_MAX as usize + 1);
     let lie = [gzip(small), gzip(1)].concat();
-    for (name, encoding, wire, undecoded, is_done) in [
-        ("small", Encoding::Gzip, gzip(small), few, true),
-        ("small, one of many", Encoding::Gzip, gzip(small), most, true),
-        ("small in a crowd", Encoding::Gzip, gzip(small), most + 1, false),
-        ("large", Encoding::Gzip, gzip(large), few, false),
-        ("larger than it claims", Encoding::Gzip, lie, few, false),
-        ("small and plain", Encoding::Identity, vec![b' '; small], few, true),
-        ("large and plain", Encoding::Identity, vec![b' '; large], few, false),
+    let (soon, later) = (AT_ONCE_PAUSE - Duration::from_millis(1), AT_ONCE_PAUSE);
+    for (name, wait, encoding, wire, undecoded, is_done) in [
+        ("small", soon, Encoding::Gzip, gzip(small), few, true),
+        ("small, and soon after", soon, Encoding::Gzip, gzip(small), few, false),
+        ("small, one of many", later, Encoding::Gzip, gzip(small), most, true),
+        ("small in a crowd", later, Encoding::Gzip, gzip(small), most + 1, false),
+        ("large", later, Encoding::Gzip, gzip(large), few, false),
+        ("larger than it claims", later, Encoding::Gzip, lie, few, false),
+        ("small and plain", later, Encoding::Identity, vec![b' '; small], few, true),
+        ("large and plain", later, Encoding::Identity, vec![b' '; large], few, false),
     ] {
+        tokio::time::advance(wait).await;
         let permit = budget.try_take(REQUEST_CHARGE_MIN).unwrap();
         let (easy_bytes_max, batch_bytes_max) = (u64::MAX, u64::MAX);
         let job = Job { wire: wire.clone(), encoding, easy_bytes_max, batch_bytes_max, permit };
