@@ -26,6 +26,8 @@ const AT_ONCE_BYTES_MAX: u64 = 1 << 20;
 /// With more bodies than this per processor that are not decoded yet, none is decoded on an I/O thread: health
 /// checks would have to wait for all of them.
 const AT_ONCE_BODIES_MAX: usize = 4;
+/// Plain bodies up to this length are always decoded at once: that is over before another thread would begin.
+const TINY_BYTES_MAX: usize = 32 << 10;
 /// So long after one was decoded at once none is: I/O threads that do nothing else leave what comes in the
 /// sockets, where the budget does not see it, and nobody is answered 503.
 const AT_ONCE_PAUSE: Duration = Duration::from_millis(5);
@@ -145,6 +147,9 @@ impl Workers {
         terms: &Terms,
         mapper: &Mapper,
     ) -> Result<Decoded, Undecoded> {
+        if job.encoding == Encoding::Identity && job.wire.len() <= TINY_BYTES_MAX {
+            return self.run(job, bytes_max, terms, mapper);
+        }
         if undecoded > AT_ONCE_BODIES_MAX * self.processors || job.claimed() > AT_ONCE_BYTES_MAX {
             return Err(Undecoded::TooLong(Box::new(job)));
         }
