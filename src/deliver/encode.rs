@@ -40,6 +40,19 @@ impl Encoder {
         Filling { encoder: self, samples_max, bytes_max, last: None, batch: None, taken: 0 }
     }
 
+    /// Writes the beginning of a series. `len` bytes, its own and those of what must not be parted from it, come
+    /// to stand in one piece.
+    #[inline]
+    fn begin_series(&mut self, len: usize, head: &SeriesHead, labels: [&[u8]; 3]) {
+        if !self.block.has_room(len) {
+            self.block.pack();
+        }
+        self.block.put(head.bytes());
+        for piece in labels {
+            self.block.put(piece);
+        }
+    }
+
     /// The request as a snappy block. An error means that a series of it is above 4 GiB.
     ///
     /// # Errors
@@ -149,14 +162,8 @@ impl<'a> Filling<'_, 'a> {
             return false;
         }
         self.close();
+        self.encoder.begin_series(row_len, &head, sample.labels);
         let Encoder { block, stamp, .. } = &mut *self.encoder;
-        if !block.has_room(row_len) {
-            block.pack();
-        }
-        block.put(head.bytes());
-        for piece in sample.labels {
-            block.put(piece);
-        }
         stamp.set(sample.timestamp_ms);
         block.put(stamp.sample(sample.value));
         block.put_copies(copies, run.values().skip(1));
@@ -200,16 +207,12 @@ impl<'a> Filling<'_, 'a> {
     /// Writes the open series with its samples.
     fn close(&mut self) {
         let Some((sample, labels_len)) = self.last.take() else { return };
-        let Encoder { block, open, stamp } = &mut *self.encoder;
-        let samples_len: usize = open.iter().map(|(ms, _)| message_len(sample_len(*ms))).sum();
+        let open = self.encoder.open.iter();
+        let samples_len: usize = open.map(|(ms, _)| message_len(sample_len(*ms))).sum();
         let head = SeriesHead::new(labels_len + samples_len);
-        if !block.has_room(head.bytes().len() + labels_len + samples_len) {
-            block.pack();
-        }
-        block.put(head.bytes());
-        for piece in sample.labels {
-            block.put(piece);
-        }
+        let series_len = head.bytes().len() + labels_len + samples_len;
+        self.encoder.begin_series(series_len, &head, sample.labels);
+        let Encoder { block, open, stamp } = &mut *self.encoder;
         for (timestamp_ms, value) in open.drain(..) {
             stamp.set(timestamp_ms);
             block.put(stamp.sample(value));

@@ -51,6 +51,13 @@ struct State {
     has_ended: bool,
 }
 
+impl State {
+    /// Whether a lane can be taken.
+    fn has_ready(&self) -> bool {
+        self.lanes.iter().any(Lane::is_ready)
+    }
+}
+
 /// What waits. Each part holds some of the budget, which bounds how many there are.
 #[derive(Debug, Default)]
 struct Lane {
@@ -103,9 +110,9 @@ impl Feed {
                 _ => refused.push(part),
             }
         }
-        let is_ready = state.lanes.iter().any(Lane::is_ready);
+        let has_ready = state.has_ready();
         drop(state);
-        if is_ready {
+        if has_ready {
             // The one who has just gone to rest has what it needs at hand.
             self.0.arrived.notify_last();
         }
@@ -155,7 +162,7 @@ impl Inbox {
         loop {
             {
                 let state = self.shared.state();
-                if state.lanes.iter().any(Lane::is_ready) {
+                if state.has_ready() {
                     return true;
                 }
                 if state.is_closed && state.lanes.iter().all(|lane| lane.parts.is_empty()) {
@@ -193,9 +200,9 @@ impl Inbox {
                 *turn = (index + 1) % count;
             }
         }
-        let is_some_left = lanes.iter().any(Lane::is_ready);
+        let has_ready = state.has_ready();
         drop(state);
-        if is_some_left {
+        if has_ready {
             self.shared.arrived.notify_last();
         }
         let held = Held { shared: Arc::clone(&self.shared), lanes: taken };

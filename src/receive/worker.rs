@@ -20,14 +20,13 @@ use crate::map::{Mapper, Mapping, Slice};
 use crate::queue::{Key, Ledger, Permit, REQUEST_CHARGE_MIN};
 use crate::sample::Batch;
 
-/// Bodies that unpack to this much may be decoded on the I/O thread that has read them. Handing a usual one to
-/// another thread, and what comes of it back, takes a fifth of its CPU time.
+/// Plain bodies up to this length are always decoded at once: that is over before another thread would begin.
+const TINY_BYTES_MAX: usize = 32 << 10;
+/// Bodies that unpack to this much may be decoded on the I/O thread that has read them.
 const AT_ONCE_BYTES_MAX: u64 = 1 << 20;
 /// With more bodies than this per processor that are not decoded yet, none is decoded on an I/O thread: health
 /// checks would have to wait for all of them.
 const AT_ONCE_BODIES_MAX: usize = 4;
-/// Plain bodies up to this length are always decoded at once: that is over before another thread would begin.
-const TINY_BYTES_MAX: usize = 32 << 10;
 /// So long after one was decoded at once none is: I/O threads that do nothing else leave what comes in the
 /// sockets, where the budget does not see it, and nobody is answered 503.
 const AT_ONCE_PAUSE: Duration = Duration::from_millis(5);
@@ -89,7 +88,7 @@ pub(super) enum Undecoded {
     TooMuch(Opened),
     /// The request's time was up.
     Late,
-    /// Unpacked, the body is longer than it may be, or than may be done at once.
+    /// Unpacked, the body is longer than was allowed here; it may be allowed more elsewhere.
     TooLong(Box<Job>),
 }
 
@@ -150,7 +149,8 @@ impl Workers {
         if job.encoding == Encoding::Identity && job.wire.len() <= TINY_BYTES_MAX {
             return self.run(job, bytes_max, terms, mapper);
         }
-        if undecoded > AT_ONCE_BODIES_MAX * self.processors || job.claimed() > AT_ONCE_BYTES_MAX {
+        let bytes_max = bytes_max.min(AT_ONCE_BYTES_MAX);
+        if undecoded > AT_ONCE_BODIES_MAX * self.processors || job.claimed() > bytes_max {
             return Err(Undecoded::TooLong(Box::new(job)));
         }
         let last = || self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +161,7 @@ impl Workers {
             }
             last => *last = Some(now),
         }
-        let outcome = self.run(job, bytes_max.min(AT_ONCE_BYTES_MAX), terms, mapper);
+        let outcome = self.run(job, bytes_max, terms, mapper);
         *last() = Some(Instant::now());
         outcome
     }

@@ -46,6 +46,11 @@ async fn got(lanes: u32, handed: &[(u64, &[(u32, i64)])]) -> Got {
     seen.collect()
 }
 
+/// When the requests came, and how many samples they had.
+fn sizes(got: &Got) -> Vec<(u64, usize)> {
+    got.iter().map(|(at, seen)| (*at, seen.len())).collect()
+}
+
 /// Series as the receiver sees them.
 fn series(number: u32, ms: i64) -> (String, i64) {
     (format!("m{{i=\"{number}\"}}"), ms)
@@ -55,8 +60,7 @@ fn series(number: u32, ms: i64) -> (String, i64) {
 async fn what_is_little_goes_out_as_one_request() {
     let few: Vec<_> = (0..100).map(|number| (number, 1)).collect();
     let got = got(8, &[(0, &few)]).await;
-    let sizes: Vec<_> = got.iter().map(|(at, seen)| (*at, seen.len())).collect();
-    assert_eq!(sizes, [(0, 100)]);
+    assert_eq!(sizes(&got), [(0, 100)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,21 +68,19 @@ async fn what_is_much_goes_out_side_by_side() {
     for (count, wanted) in [(1000, vec![1000]), (1002, vec![501, 501]), (2000, vec![1000, 1000])] {
         let many: Vec<_> = (0..count).map(|number| (number, 1)).collect();
         let got = got(2, &[(0, &many)]).await;
-        let sizes: Vec<_> = got.iter().map(|(at, seen)| (*at, seen.len())).collect();
-        assert_eq!(sizes, wanted.into_iter().map(|size| (0, size)).collect::<Vec<_>>());
+        assert_eq!(sizes(&got), wanted.into_iter().map(|size| (0, size)).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_taken_along_waits_for_nobody() {
     // Lanes of 600, 500 and 300 samples, of which a request holds 1,000.
-    let sizes = [600, 500, 300];
+    let lanes = [600, 500, 300];
     let samples: Vec<_> = (0..3u32)
-        .flat_map(|lane| (0..sizes[lane as usize]).map(move |number| (number * 3 + lane, 1)))
+        .flat_map(|lane| (0..lanes[lane as usize]).map(move |number| (number * 3 + lane, 1)))
         .collect();
     let got = got(3, &[(0, &samples)]).await;
-    let sizes: Vec<_> = got.iter().map(|(at, seen)| (*at, seen.len())).collect();
-    assert_eq!(sizes, [(0, 900), (0, 500)]);
+    assert_eq!(sizes(&got), [(0, 900), (0, 500)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,8 +12,9 @@ use axum::http::Request;
 use http_body::Frame;
 use sluicegate::queue::Inbox;
 
+use crate::receive_again::waiting;
 use crate::receive_door::{
-    Answer, House, ID, config, envelope, key, line, next_part, request, taken, with,
+    Answer, House, ID, config, envelope, key, line, next_part, request, with,
 };
 
 const MIB: u64 = 1 << 20;
@@ -237,12 +238,7 @@ async fn a_batch_above_a_destinations_share_is_taken_in_slices() {
     let mut held = Box::pin(house.call(small("n", 0)));
     let _ = tokio::time::timeout(Duration::ZERO, held.as_mut()).await;
     drop(held);
-    let mut unsettled = Vec::new();
-    for inbox in &mut house.inboxes[..2] {
-        while let Some(part) = taken(inbox) {
-            unsettled.push(part);
-        }
-    }
+    let unsettled = waiting(&mut house.inboxes[..2]);
     assert!(!unsettled.is_empty());
     let inboxes: Vec<_> = house.inboxes.drain(..).collect();
     let lanes: Vec<_> = inboxes.into_iter().map(|of| house.tasks.spawn(deliver_all(of))).collect();

@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::version::TLS13;
 
-use crate::receive_door::{ID, envelope, line, taken};
+use crate::receive_again::{settle, waiting};
+use crate::receive_door::{ID, envelope, line};
 use crate::receive_tls::{Authority, ask, shake};
 use crate::receive_wire::{Open, answer, ends, open, whole};
 
@@ -80,11 +81,7 @@ async fn who_never_asked_goes_before_who_has_idled_longest_and_a_request_stays()
     }
     assert!(is_open(&busy).await, "a request in progress stays");
     let mut inboxes = open.house.inboxes;
-    for inbox in &mut inboxes {
-        while let Some(mut part) = taken(inbox) {
-            part.tally.delivered = part.samples().len() as u64;
-        }
-    }
+    waiting(&mut inboxes).into_iter().for_each(settle);
     assert_eq!(answer(&mut busy).await.0.status, 200);
 }
 

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::version::TLS13;
 
-use crate::receive_door::{ID, envelope, line, taken};
+use crate::receive_again::{settle, waiting};
+use crate::receive_door::{ID, envelope, line};
 use crate::receive_tls::{Authority, ask, shake};
 use crate::receive_wire::{Open, answer, ends, open, whole};
 
@@ -24,13 +25,10 @@ fn replace(open: &Open, config: Option<&TlsConfig>) {
 
 /// Delivers what has come to the lanes.
 async fn deliver(open: &mut Open) {
-    let mut delivered = 0;
-    while delivered == 0 {
-        for inbox in &mut open.house.inboxes {
-            while let Some(mut part) = taken(inbox) {
-                part.tally.delivered = part.samples().len() as u64;
-                delivered += 1;
-            }
+    loop {
+        let parts = waiting(&mut open.house.inboxes);
+        if !parts.is_empty() {
+            return parts.into_iter().for_each(settle);
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

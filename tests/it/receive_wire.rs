@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::receive_door::{ARN, Answer, House, ID, KEY, config, envelope, gzip, line, taken};
+use crate::receive_again::{settle, waiting};
+use crate::receive_door::{ARN, Answer, House, ID, KEY, config, envelope, gzip, line};
 
 pub(crate) struct Open {
     pub(crate) house: House,
@@ -221,11 +222,7 @@ async fn stopping_answers_what_is_in_flight_and_closes() {
         tokio::task::yield_now().await;
     }
     assert!(!open.served.is_finished());
-    for inbox in &mut open.house.inboxes {
-        while let Some(mut part) = taken(inbox) {
-            part.tally.delivered = part.samples().len() as u64;
-        }
-    }
+    waiting(&mut open.house.inboxes).into_iter().for_each(settle);
     let (answer, head) = answer(&mut busy).await;
     assert_eq!(answer.status, 200);
     assert!(head.contains("connection: close"), "{head}");
