@@ -39,6 +39,10 @@ const ATTEMPT_MIN: Duration = Duration::from_millis(20);
 /// After so many answers that new credentials did not mend, a person must act.
 const RESIGNS_MAX: u32 = 3;
 
+/// Where a haul is cut and answers come as quickly as that, its requests go one after the other: to have another
+/// courier take part costs CPU time and saves little.
+const QUICK_ANSWER: Duration = Duration::from_millis(10);
+
 /// The other side of a courier: [`Remote`], or a script in tests.
 pub trait Transport: Send + Sync + 'static {
     /// Sends a snappy block and says what the answer, or its absence, means.
@@ -223,7 +227,8 @@ impl<R: Transport> Courier<R> {
             let window = self.window();
             let Settings { samples_max, bytes_max, .. } = self.settings;
             let filled = haul.fill(&mut self.encoder, span, window, samples_max, bytes_max);
-            if filled.end < span.to {
+            let is_cut = filled.end < span.to;
+            if is_cut {
                 next.insert(0, Span { from: filled.end, ..span });
                 span.to = filled.end;
             }
@@ -234,7 +239,14 @@ impl<R: Transport> Courier<R> {
                 return next;
             }
             let one = filled.samples == 1;
-            match self.send(haul, filled.samples).await {
+            let began = Instant::now();
+            let verdict = self.send(haul, filled.samples).await;
+            if began.elapsed() < QUICK_ANSWER {
+                self.inbox.prefer(usize::MAX);
+            } else if is_cut {
+                self.inbox.prefer(filled.samples);
+            }
+            match verdict {
                 Verdict::Accepted => {
                     self.settle(haul, span, window, Fate::Delivered);
                     return next;

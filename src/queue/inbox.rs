@@ -3,6 +3,7 @@
 //! samples than a request may have: what is little goes out together, what is much side by side.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,7 +21,8 @@ pub(super) fn lanes(count: usize) -> (Arc<Feed>, Vec<Inbox>) {
         is_closed: false,
         has_ended: false,
     };
-    let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Notify::new() });
+    let (state, preferred_max) = (Mutex::new(state), AtomicUsize::new(usize::MAX));
+    let shared = Arc::new(Shared { state, preferred_max, arrived: Notify::new() });
     let end = Arc::new(End(Arc::clone(&shared)));
     let inbox = || Inbox { shared: Arc::clone(&shared), _end: Arc::clone(&end) };
     let inboxes = (0..count).map(|_| inbox()).collect();
@@ -30,6 +32,8 @@ pub(super) fn lanes(count: usize) -> (Arc<Feed>, Vec<Inbox>) {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// Samples that are taken at once, if it is less than what a request may have.
+    preferred_max: AtomicUsize,
     /// Something has come, or the last has gone.
     arrived: Notify,
 }
@@ -175,9 +179,15 @@ impl Inbox {
         }
     }
 
+    /// Has all that take here take no more samples at once than that; more than a request may have is no bound.
+    pub fn prefer(&self, samples_max: usize) {
+        self.shared.preferred_max.store(samples_max, Ordering::Relaxed);
+    }
+
     /// Takes the oldest parts of a lane until there are `samples_max` samples or more, and with them all that
     /// waits in other lanes, as long as there are no more than that.
     pub fn take(&mut self, samples_max: usize) -> Option<Taken> {
+        let samples_max = samples_max.min(self.shared.preferred_max.load(Ordering::Relaxed));
         let mut state = self.shared.state();
         let State { lanes, turn, .. } = &mut *state;
         let count = lanes.len();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sluicegate::deliver::config::Destination;
 use sluicegate::deliver::judge::Verdict;
 use sluicegate::meters::Meters;
 use sluicegate::queue::{
@@ -25,8 +26,13 @@ type Got = Vec<(u64, Vec<(String, i64)>)>;
 
 /// Hands over what comes at each of these moments (milliseconds: series and timestamps), to so many lanes.
 async fn got(lanes: u32, handed: &[(u64, &[(u32, i64)])]) -> Got {
-    let script = Script::slow(ANSWER, |_, _| Verdict::Accepted);
-    let works = Works::of(destination("d", lanes), &script);
+    got_from(destination("d", lanes), ANSWER, handed).await
+}
+
+/// The same from a destination that answers as slowly.
+async fn got_from(d: Destination, answer: Duration, handed: &[(u64, &[(u32, i64)])]) -> Got {
+    let script = Script::slow(answer, |_, _| Verdict::Accepted);
+    let works = Works::of(d, &script);
     let begin = Instant::now();
     let mut acks: Vec<Acked> = Vec::new();
     for (at_ms, samples) in handed {
@@ -81,6 +87,24 @@ async fn what_cannot_be_taken_along_waits_for_nobody() {
         .collect();
     let got = got(3, &[(0, &samples)]).await;
     assert_eq!(sizes(&got), [(0, 900), (0, 500)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cut_goes_side_by_side_next_time_if_answers_are_slow() {
+    let many: Vec<_> = (0..600).map(|number| (number, 1)).collect();
+    let handed = [(0, &many[..]), (10_000, &many), (20_000, &many)];
+    for (answer_ms, side_by_side) in [(1000, true), (1, false)] {
+        let mut destination = destination("d", 2);
+        destination.queue_config.max_bytes_per_send = 20_000;
+        let got = got_from(destination, Duration::from_millis(answer_ms), &handed).await;
+        let sizes = sizes(&got);
+        let (at, cut) = sizes[0];
+        assert!(at == 0 && (300..600).contains(&cut), "{sizes:?}");
+        let next =
+            |at| if side_by_side { [(at, 300), (at, 300)] } else { [(at, cut), (at, 600 - cut)] };
+        assert_eq!(sizes[1], (answer_ms / 1000, 600 - cut));
+        assert_eq!(sizes[2..], [next(10), next(20)].concat());
+    }
 }
 
 #[tokio::test(start_paused = true)]
