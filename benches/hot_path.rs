@@ -179,7 +179,7 @@ fn s10_sha256(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The signatures of four requests, hashing included.
+/// The signatures of a body's requests, one per lane, hashing included.
 #[divan::bench(sample_count = 400, sample_size = 1)]
 fn s11_sign(bencher: Bencher<'_, '_>) {
     let url = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write";

@@ -39,8 +39,8 @@ const ATTEMPT_MIN: Duration = Duration::from_millis(20);
 /// After so many answers that new credentials did not mend, a person must act.
 const RESIGNS_MAX: u32 = 3;
 
-/// Where a haul is cut and answers come as quickly as that, its requests go one after the other: to have another
-/// courier take part costs CPU time and saves little.
+/// A haul of more bytes than a request may have becomes several requests, one after the other. As long as a request
+/// takes less than this, that is as well: to have another courier take part costs CPU time and saves little.
 const QUICK_ANSWER: Duration = Duration::from_millis(10);
 
 /// The other side of a courier: [`Remote`], or a script in tests.
@@ -227,8 +227,7 @@ impl<R: Transport> Courier<R> {
             let window = self.window();
             let Settings { samples_max, bytes_max, .. } = self.settings;
             let filled = haul.fill(&mut self.encoder, span, window, samples_max, bytes_max);
-            let is_cut = filled.end < span.to;
-            if is_cut {
+            if filled.end < span.to {
                 next.insert(0, Span { from: filled.end, ..span });
                 span.to = filled.end;
             }
@@ -240,14 +239,12 @@ impl<R: Transport> Courier<R> {
             }
             let one = filled.samples == 1;
             let began = Instant::now();
-            let verdict = self.send(haul, filled.samples).await;
-            if began.elapsed() < QUICK_ANSWER {
-                self.inbox.prefer(usize::MAX);
-            } else if is_cut {
-                self.inbox.prefer(filled.samples);
-            }
-            match verdict {
+            match self.send(haul, filled.samples).await {
                 Verdict::Accepted => {
+                    let is_quick = began.elapsed() < QUICK_ANSWER;
+                    let sample_bytes = filled.bytes.div_ceil(filled.samples).max(1);
+                    let fitting = bytes_max / sample_bytes;
+                    self.inbox.prefer(if is_quick { usize::MAX } else { fitting });
                     self.settle(haul, span, window, Fate::Delivered);
                     return next;
                 }

@@ -40,8 +40,8 @@ impl Encoder {
         Filling { encoder: self, samples_max, bytes_max, last: None, batch: None, taken: 0 }
     }
 
-    /// Writes the beginning of a series. `len` bytes, its own and those of what must not be parted from it, come
-    /// to stand in one piece.
+    /// Writes a series' head and labels. From there on `len` bytes must be in one piece: a new one is begun if they do
+    /// not fit.
     #[inline]
     fn begin_series(&mut self, len: usize, head: &SeriesHead, labels: [&[u8]; 3]) {
         if !self.block.has_room(len) {
@@ -197,7 +197,7 @@ impl<'a> Filling<'_, 'a> {
     }
 
     /// Bytes before compression of all that was taken, at most.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         let open = self.encoder.open.len();
         let open_len =
             self.last.as_ref().map_or(0, |(_, labels_len)| series_len(*labels_len, open));
@@ -210,8 +210,8 @@ impl<'a> Filling<'_, 'a> {
         let open = self.encoder.open.iter();
         let samples_len: usize = open.map(|(ms, _)| message_len(sample_len(*ms))).sum();
         let head = SeriesHead::new(labels_len + samples_len);
-        let series_len = head.bytes().len() + labels_len + samples_len;
-        self.encoder.begin_series(series_len, &head, sample.labels);
+        let len = head.bytes().len() + labels_len + samples_len;
+        self.encoder.begin_series(len, &head, sample.labels);
         let Encoder { block, open, stamp } = &mut *self.encoder;
         for (timestamp_ms, value) in open.drain(..) {
             stamp.set(timestamp_ms);

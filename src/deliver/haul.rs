@@ -36,6 +36,8 @@ pub enum Fate {
 pub struct Filled {
     /// Samples in the request.
     pub samples: usize,
+    /// Its bytes before compression, at most.
+    pub bytes: usize,
     /// One past the last position that was looked at.
     pub end: usize,
     /// The window in which all that was looked at lies: settled by that, nothing is looked at again
@@ -136,7 +138,8 @@ impl Haul {
             }
         }
         let window = if all_within { Window::ALL } else { window };
-        Filled { samples: filling.end(), end, window }
+        let bytes = filling.len();
+        Filled { samples: filling.end(), bytes, end, window }
     }
 
     /// Settles a span: what lies outside the window as aged out or too new, the rest as `fate`. Parts

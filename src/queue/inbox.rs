@@ -3,7 +3,6 @@
 //! samples than a request may have: what is little goes out together, what is much side by side.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,11 +17,11 @@ pub(super) fn lanes(count: usize) -> (Arc<Feed>, Vec<Inbox>) {
     let state = State {
         lanes: (0..count).map(|_| Lane::default()).collect(),
         turn: 0,
+        preferred_max: usize::MAX,
         is_closed: false,
         has_ended: false,
     };
-    let (state, preferred_max) = (Mutex::new(state), AtomicUsize::new(usize::MAX));
-    let shared = Arc::new(Shared { state, preferred_max, arrived: Notify::new() });
+    let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Notify::new() });
     let end = Arc::new(End(Arc::clone(&shared)));
     let inbox = || Inbox { shared: Arc::clone(&shared), _end: Arc::clone(&end) };
     let inboxes = (0..count).map(|_| inbox()).collect();
@@ -32,8 +31,6 @@ pub(super) fn lanes(count: usize) -> (Arc<Feed>, Vec<Inbox>) {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Samples that are taken at once, if it is less than what a request may have.
-    preferred_max: AtomicUsize,
     /// Something has come, or the last has gone.
     arrived: Notify,
 }
@@ -49,6 +46,8 @@ struct State {
     lanes: Vec<Lane>,
     /// The lane to be looked at first.
     turn: usize,
+    /// No part is added that would make more samples than that.
+    preferred_max: usize,
     /// Nothing comes any more.
     is_closed: bool,
     /// Nobody takes any more.
@@ -78,6 +77,11 @@ impl Lane {
     fn push(&mut self, part: Part) {
         self.samples += part.samples().len();
         self.parts.push_back(part);
+    }
+
+    /// Samples of the part that waits longest.
+    fn next_samples(&self) -> usize {
+        self.parts.front().map_or(0, |part| part.samples().len())
     }
 
     fn pop(&mut self) -> Option<Part> {
@@ -179,26 +183,27 @@ impl Inbox {
         }
     }
 
-    /// Has all that take here take no more samples at once than that; more than a request may have is no bound.
+    /// From now on no part is taken, by whomever, that would make more samples than that. The first one always is.
     pub fn prefer(&self, samples_max: usize) {
-        self.shared.preferred_max.store(samples_max, Ordering::Relaxed);
+        self.shared.state().preferred_max = samples_max;
     }
 
     /// Takes the oldest parts of a lane until there are `samples_max` samples or more, and with them all that
-    /// waits in other lanes, as long as there are no more than that.
+    /// waits in other lanes, as long as there are no more than that. See [`Self::prefer`], too.
     pub fn take(&mut self, samples_max: usize) -> Option<Taken> {
-        let samples_max = samples_max.min(self.shared.preferred_max.load(Ordering::Relaxed));
         let mut state = self.shared.state();
-        let State { lanes, turn, .. } = &mut *state;
+        let State { lanes, turn, preferred_max, .. } = &mut *state;
+        let along_max = samples_max.min(*preferred_max);
         let count = lanes.len();
         let (mut taken, mut parts, mut samples) = (Vec::new(), Vec::new(), 0);
         for index in (*turn..count).chain(0..*turn) {
             let Some(lane) = lanes.get_mut(index).filter(|lane| lane.is_ready()) else { continue };
             let is_first = taken.is_empty();
-            if !is_first && samples + lane.samples > samples_max {
+            if !is_first && samples + lane.samples > along_max {
                 continue;
             }
             while samples < samples_max.max(1)
+                && (samples == 0 || samples + lane.next_samples() <= *preferred_max)
                 && let Some(part) = lane.pop()
             {
                 samples += part.samples().len();

@@ -88,7 +88,7 @@ pub(super) enum Undecoded {
     TooMuch(Opened),
     /// The request's time was up.
     Late,
-    /// Unpacked, the body is longer than was allowed here; it may be allowed more elsewhere.
+    /// Unpacked, the body is longer than it may be; or it was not to be decoded at once.
     TooLong(Box<Job>),
 }
 

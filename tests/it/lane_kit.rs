@@ -30,7 +30,8 @@ type Answer = dyn Fn(usize, &[Seen]) -> Verdict + Send + Sync;
 /// A receiver that answers by a script: the request's number and its samples in, a verdict out.
 pub(crate) struct Script {
     answer: Box<Answer>,
-    delay: Duration,
+    /// How long it takes for the answer to the request of a number.
+    delay: Box<dyn Fn(usize) -> Duration + Send + Sync>,
     pub(crate) requests: Mutex<Vec<(Instant, Vec<Seen>)>>,
     /// What it accepted, in order.
     pub(crate) accepted: Mutex<Vec<Seen>>,
@@ -49,9 +50,16 @@ impl Script {
         delay: Duration,
         answer: impl Fn(usize, &[Seen]) -> Verdict + Send + Sync + 'static,
     ) -> Arc<Self> {
+        Self::paced(move |_| delay, answer)
+    }
+
+    pub(crate) fn paced(
+        delay: impl Fn(usize) -> Duration + Send + Sync + 'static,
+        answer: impl Fn(usize, &[Seen]) -> Verdict + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             answer: Box::new(answer),
-            delay,
+            delay: Box::new(delay),
             requests: Mutex::default(),
             accepted: Mutex::default(),
             stored: Mutex::default(),
@@ -78,8 +86,9 @@ impl Transport for Script {
             requests.push((Instant::now(), seen.clone()));
             requests.len() - 1
         };
-        sleep(self.delay.min(timeout)).await;
-        if self.delay > timeout {
+        let delay = (self.delay)(number);
+        sleep(delay.min(timeout)).await;
+        if delay > timeout {
             return try_again("timed out");
         }
         let verdict = (self.answer)(number, &seen);

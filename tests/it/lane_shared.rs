@@ -26,13 +26,13 @@ type Got = Vec<(u64, Vec<(String, i64)>)>;
 
 /// Hands over what comes at each of these moments (milliseconds: series and timestamps), to so many lanes.
 async fn got(lanes: u32, handed: &[(u64, &[(u32, i64)])]) -> Got {
-    got_from(destination("d", lanes), ANSWER, handed).await
+    let script = Script::slow(ANSWER, |_, _| Verdict::Accepted);
+    got_by(&script, destination("d", lanes), handed).await
 }
 
-/// The same from a destination that answers as slowly.
-async fn got_from(d: Destination, answer: Duration, handed: &[(u64, &[(u32, i64)])]) -> Got {
-    let script = Script::slow(answer, |_, _| Verdict::Accepted);
-    let works = Works::of(d, &script);
+/// The same by this receiver and for this destination.
+async fn got_by(script: &Arc<Script>, d: Destination, handed: &[(u64, &[(u32, i64)])]) -> Got {
+    let works = Works::of(d, script);
     let begin = Instant::now();
     let mut acks: Vec<Acked> = Vec::new();
     for (at_ms, samples) in handed {
@@ -89,22 +89,44 @@ async fn what_cannot_be_taken_along_waits_for_nobody() {
     assert_eq!(sizes(&got), [(0, 900), (0, 500)]);
 }
 
+/// Two lanes, and requests of 500 to 600 small samples.
+fn tight() -> Destination {
+    let mut destination = destination("d", 2);
+    destination.queue_config.max_bytes_per_send = 20_000;
+    destination
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_was_cut_goes_side_by_side_next_time_if_answers_are_slow() {
+async fn what_would_be_cut_goes_side_by_side_while_answers_are_slow() {
     let many: Vec<_> = (0..600).map(|number| (number, 1)).collect();
-    let handed = [(0, &many[..]), (10_000, &many), (20_000, &many)];
-    for (answer_ms, side_by_side) in [(1000, true), (1, false)] {
-        let mut destination = destination("d", 2);
-        destination.queue_config.max_bytes_per_send = 20_000;
-        let got = got_from(destination, Duration::from_millis(answer_ms), &handed).await;
-        let sizes = sizes(&got);
-        let (at, cut) = sizes[0];
-        assert!(at == 0 && (300..600).contains(&cut), "{sizes:?}");
-        let next =
-            |at| if side_by_side { [(at, 300), (at, 300)] } else { [(at, cut), (at, 600 - cut)] };
-        assert_eq!(sizes[1], (answer_ms / 1000, 600 - cut));
-        assert_eq!(sizes[2..], [next(10), next(20)].concat());
-    }
+    let handed = [(0, &many[..]), (10_000, &many), (20_000, &many), (30_000, &many)];
+    // The first body's two requests are slow, and the first of the third.
+    let slow = |number| [0, 1, 4].contains(&number);
+    let delay = move |number| if slow(number) { ANSWER } else { Duration::from_millis(1) };
+    let script = Script::paced(delay, |_, _| Verdict::Accepted);
+    let got = got_by(&script, tight(), &handed).await;
+    let sizes = sizes(&got);
+    let cut = sizes[0].1;
+    assert!((500..600).contains(&cut), "{sizes:?}");
+    let rest = 600 - cut;
+    let wanted =
+        [(0, cut), (1, rest), (10, 300), (10, 300), (20, cut), (21, rest), (30, cut), (30, rest)];
+    assert_eq!(sizes, wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_has_gathered_no_more_is_taken_than_will_not_be_cut() {
+    let many: Vec<_> = (0..600).map(|number| (number, 1)).collect();
+    let few: Vec<_> = (0..200).map(|number| (number, 2)).collect();
+    let mut handed = vec![(0, &many[..]), (10_000, &many)];
+    handed.extend((1..=6).map(|count| (10_000 + count * 100, &few[..])));
+    let script = Script::slow(ANSWER, |_, _| Verdict::Accepted);
+    let got = got_by(&script, tight(), &handed).await;
+    // In each lane there were six parts of 100.
+    assert_eq!(
+        sizes(&got)[2..],
+        [(10, 300), (10, 300), (11, 500), (11, 500), (12, 100), (12, 100)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
