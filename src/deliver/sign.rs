@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use reqwest::Url;
@@ -75,9 +76,9 @@ impl Signer {
             .build()
             .map_err(|error| SignFault(cause(&error)))?;
         let headers = headers.iter().copied().chain([("host", self.host.as_str())]);
-        let request =
-            SignableRequest::new("POST", self.url.as_str(), headers, SignableBody::Bytes(body))
-                .map_err(|error| SignFault(cause(&error)))?;
+        let body = SignableBody::Precomputed(sha256_hex(body));
+        let request = SignableRequest::new("POST", self.url.as_str(), headers, body)
+            .map_err(|error| SignFault(cause(&error)))?;
         let (instructions, _signature) =
             sign(request, &params.into()).map_err(|error| SignFault(cause(&error)))?.into_parts();
         instructions
@@ -122,6 +123,14 @@ pub fn signable(url: &Url) -> Url {
     }
     clean.set_query((!query.is_empty()).then_some(&query));
     clean
+}
+
+/// SHA-256 in hexadecimal. The signer would hash by itself, at half this speed on processors that have no
+/// instructions for it.
+fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = digest(&SHA256, bytes);
+    let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// Percent-escapes all but unreserved characters (RFC 3986 section 2.3), as the signature does.
