@@ -37,30 +37,35 @@ async fn nothing_is_missing_after_prometheus_was_away_or_frozen() {
         let stream = Arc::new(MetricStream::new(METRICS, seed));
         let begin_ms = minute(45 - 22 * (i64::try_from(seed).unwrap() - 3));
         let tasks = Tasks::new();
-        let mut deliveries = Vec::new();
+        let mut settled: Vec<Delivery> = Vec::new();
         let mut send = |number: i64| {
             let format = Format::ALL[usize::try_from(number).unwrap() % 3];
             let points: Vec<_> = stream.points(begin_ms + number * 60_000, 0..METRICS).collect();
             all.extend(expected(format, &points));
             let records = records(format, &points);
             let firehose = standing.firehose(number % 2 == 0);
-            deliveries.push(tasks.spawn(async move { firehose.deliver(records).await }));
+            tasks.spawn(async move { firehose.deliver(records).await })
         };
-        (0..5).for_each(&mut send);
+        let mut deliveries: Vec<_> = (0..5).map(&mut send).collect();
         match trouble {
-            Trouble::Stop => server.stop().await,
+            Trouble::Stop => {
+                // What it acknowledges while it closes its logs is not what this is about.
+                for delivery in deliveries.drain(..) {
+                    settled.push(delivery.await.unwrap());
+                }
+                server.stop().await;
+            }
             Trouble::Freeze => server.pause().await,
         }
         // The load goes on; the trouble lasts longer than a request may.
         for number in 5..MINUTES {
-            send(number);
+            deliveries.push(send(number));
             sleep(Duration::from_millis(100)).await;
         }
         match trouble {
             Trouble::Stop => server.restart().await,
             Trouble::Freeze => server.resume().await,
         }
-        let mut settled: Vec<Delivery> = Vec::new();
         for delivery in deliveries {
             settled.push(delivery.await.unwrap());
         }

@@ -233,9 +233,12 @@ pub(crate) fn promtool() -> PathBuf {
     told.or_else(beside).unwrap_or_else(|| PathBuf::from("promtool"))
 }
 
+/// A free port of those that nobody is given who asks for any, as other tests do: it stays free while a
+/// server is away. (Linux gives those from 32768 on, other systems those from 49152 on.)
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_768)).take(1_000);
+    ports.into_iter().find(is_free).expect("a free port")
 }
 
 #[derive(serde::Deserialize)]
