@@ -2,23 +2,26 @@
 
 mod copies;
 mod identity;
+mod known;
 pub mod message;
 
 use std::sync::Arc;
 
 pub use copies::{Copies, ROW_BYTES_MAX};
-pub use identity::{Alike, Identity, Known, KnownSet, Series, SeriesSet};
+pub use identity::{Identity, Series, SeriesSet};
+pub use known::{Alike, Known, KnownSet, Whole};
 
-/// The place of a statistic among an identity's series and a row's values.
+/// The place of a statistic among an identity's series and a row's values. The one with the longest name comes
+/// first, and those whose names are equally long are neighbours: so copies of a series are shortest.
 pub mod slot {
-    /// Sum of the period.
-    pub const SUM: usize = 0;
-    /// Smallest value.
-    pub const MINIMUM: usize = 1;
-    /// Largest value.
-    pub const MAXIMUM: usize = 2;
     /// Number of values.
-    pub const SAMPLE_COUNT: usize = 3;
+    pub const SAMPLE_COUNT: usize = 0;
+    /// Sum of the period.
+    pub const SUM: usize = 1;
+    /// Smallest value.
+    pub const MINIMUM: usize = 2;
+    /// Largest value.
+    pub const MAXIMUM: usize = 3;
     /// Sum divided by count, where count is above 0.
     pub const AVERAGE: usize = 4;
     /// The first extended statistic; the others follow in the identity's order.
@@ -120,11 +123,12 @@ impl Batch {
             let (refs, behind) = rest.split_at(count);
             rest = behind;
             next = behind.first().map(|at| self.row(destination, *at));
-            let hash = |set: KnownSet<'_>, at: Option<&SampleRef>| {
-                Some(set.series(at?.slot as usize)?.hash)
+            let goes_on = match (refs.last(), next, behind.first()) {
+                (Some(last), Some((_, next)), Some(first)) => {
+                    set.is_same(last.slot, &next, first.slot)
+                }
+                _ => false,
             };
-            let goes_on =
-                next.is_some_and(|(_, next)| hash(next, behind.first()) == hash(set, refs.last()));
             Some(Run { batch: self, row, set, refs, goes_on })
         })
     }
@@ -196,16 +200,15 @@ impl<'a> Run<'a> {
         refs.iter().map(move |at| batch.values[row.values_at as usize + at.slot as usize])
     }
 
-    /// How all of them but the first are sent, if there is one of each series that the row's identity has, and the
-    /// next run does not go on with the last one's. (Whether the one before ended with the first one's is for
-    /// the caller to see.)
+    /// How they are sent, if there is one of each series that the row's identity has, and the next run does not
+    /// go on with the last one's. (Whether the one before ended with the first one's is for the caller to see.)
     #[must_use]
     #[inline]
-    pub fn copies(&self) -> Option<Copies<'a>> {
+    pub fn whole(&self) -> Option<Whole<'a>> {
         if self.goes_on {
             return None;
         }
-        self.set.copies(self.refs.iter().map(|at| at.slot))
+        self.set.whole(self.refs.iter().map(|at| at.slot))
     }
 }
 

@@ -109,10 +109,12 @@ impl Block {
         self.packed_len + self.piece_len()
     }
 
-    /// Whether the piece has room for so many bytes.
+    /// Makes sure that the next so many bytes come into one piece: a new one is begun if they do not fit.
     #[inline]
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        self.piece_len() + bytes <= PIECE_BYTES_MAX
+    pub(super) fn begin(&mut self, bytes: usize) {
+        if self.piece_len() + bytes > PIECE_BYTES_MAX {
+            self.pack();
+        }
     }
 
     /// Adds bytes at the end of the piece's beginning.

@@ -242,8 +242,7 @@ impl<R: Transport> Courier<R> {
             match self.send(haul, filled.samples).await {
                 Verdict::Accepted => {
                     let is_quick = began.elapsed() < QUICK_ANSWER;
-                    let sample_bytes = filled.bytes.div_ceil(filled.samples).max(1);
-                    let fitting = bytes_max / sample_bytes;
+                    let fitting = bytes_max / filled.bytes.div_ceil(filled.samples);
                     self.inbox.prefer(if is_quick { usize::MAX } else { fitting });
                     self.settle(haul, span, window, Fate::Delivered);
                     return next;

@@ -9,7 +9,7 @@ use crate::sample::message::{
     SAMPLE, SAMPLE_LEN, SAMPLE_TIMESTAMP, SAMPLE_VALUE, SeriesHead, TIMESTAMP_AT, VALUE_AT,
     varint_len, write_varint,
 };
-use crate::sample::{Batch, Copies, Run, Sample};
+use crate::sample::{Batch, Run, Sample, Whole};
 
 /// Builds requests; its buffers are reused.
 #[derive(Debug)]
@@ -38,19 +38,6 @@ impl Encoder {
         self.block.clear();
         self.open.clear();
         Filling { encoder: self, samples_max, bytes_max, last: None, batch: None, taken: 0 }
-    }
-
-    /// Writes a series' head and labels. From there on `len` bytes must be in one piece: a new one is begun if they do
-    /// not fit.
-    #[inline]
-    fn begin_series(&mut self, len: usize, head: &SeriesHead, labels: [&[u8]; 3]) {
-        if !self.block.has_room(len) {
-            self.block.pack();
-        }
-        self.block.put(head.bytes());
-        for piece in labels {
-            self.block.put(piece);
-        }
     }
 
     /// The request as a snappy block. An error means that a series of it is above 4 GiB.
@@ -125,8 +112,8 @@ impl<'a> Filling<'_, 'a> {
         if self.batch.is_none_or(|batch| !std::ptr::eq(batch, run.batch())) {
             self.next_batch(run.batch());
         }
-        if let Some(copies) = run.copies()
-            && self.offer_whole(run, &copies)
+        if let Some(whole) = run.whole()
+            && self.offer_whole(run, &whole)
         {
             return run.count();
         }
@@ -148,25 +135,26 @@ impl<'a> Filling<'_, 'a> {
     }
 
     /// Takes a row with all series of its identity, if it fits and is like most.
-    fn offer_whole(&mut self, run: &Run<'a>, copies: &Copies<'_>) -> bool {
-        let Some(sample) = run.samples().next() else { return false };
-        let labels_len = labels_len(&sample);
-        let head = SeriesHead::new(labels_len + SAMPLE_LEN);
-        let row_len = head.bytes().len() + labels_len + SAMPLE_LEN + copies.unpacked_len;
-        let goes_on = self.last.as_ref().is_some_and(|(last, _)| same_series(last, &sample));
+    fn offer_whole(&mut self, run: &Run<'a>, whole: &Whole<'_>) -> bool {
+        let row_len = whole.plain.len() + SAMPLE_LEN + whole.copies.unpacked_len;
+        let goes_on = self.last.as_ref().is_some_and(|(last, _)| {
+            run.samples().next().is_some_and(|sample| same_series(last, &sample))
+        });
         if goes_on
-            || message_len(sample_len(sample.timestamp_ms)) != SAMPLE_LEN
+            || message_len(sample_len(run.timestamp_ms())) != SAMPLE_LEN
             || self.taken + run.count() > self.samples_max
             || self.len() + row_len > self.bytes_max
         {
             return false;
         }
         self.close();
-        self.encoder.begin_series(row_len, &head, sample.labels);
         let Encoder { block, stamp, .. } = &mut *self.encoder;
-        stamp.set(sample.timestamp_ms);
-        block.put(stamp.sample(sample.value));
-        block.put_copies(copies, run.values().skip(1));
+        block.begin(row_len);
+        block.put(whole.plain);
+        stamp.set(run.timestamp_ms());
+        let mut values = run.values();
+        block.put(stamp.sample(values.next().unwrap_or_default()));
+        block.put_copies(&whole.copies, values);
         self.taken += run.count();
         true
     }
@@ -211,8 +199,12 @@ impl<'a> Filling<'_, 'a> {
         let samples_len: usize = open.map(|(ms, _)| message_len(sample_len(*ms))).sum();
         let head = SeriesHead::new(labels_len + samples_len);
         let len = head.bytes().len() + labels_len + samples_len;
-        self.encoder.begin_series(len, &head, sample.labels);
         let Encoder { block, open, stamp } = &mut *self.encoder;
+        block.begin(len);
+        block.put(head.bytes());
+        for piece in sample.labels {
+            block.put(piece);
+        }
         for (timestamp_ms, value) in open.drain(..) {
             stamp.set(timestamp_ms);
             block.put(stamp.sample(value));

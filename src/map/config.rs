@@ -69,7 +69,7 @@ impl Statistics {
         extended: true,
     };
 
-    /// The configuration's names, in the order of the slots.
+    /// The configuration's names.
     pub const NAMES: [&'static str; 6] =
         ["sum", "minimum", "maximum", "sample_count", "average", "extended"];
 

@@ -102,8 +102,12 @@ impl Gathered {
             (Some(sum), Some(count)) if count > 0.0 => Some(sum / count),
             _ => None,
         };
-        // In the order of the slots.
-        let plain = [sum, min, max, count, average];
+        let mut plain = [None; slot::EXTENDED];
+        plain[slot::SAMPLE_COUNT] = count;
+        plain[slot::SUM] = sum;
+        plain[slot::MINIMUM] = min;
+        plain[slot::MAXIMUM] = max;
+        plain[slot::AVERAGE] = average;
         let present =
             plain.iter().rev().fold(0, |bits, value| bits << 1 | u32::from(value.is_some()));
         self.values.extend(plain.map(|value| value.map_or(f64::from_bits(ABSENT), ordinary)));

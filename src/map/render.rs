@@ -105,14 +105,12 @@ fn finished<'a>(plan: &'a Plan, shared: &[Label<'a>]) -> Option<Vec<Label<'a>>> 
 /// By slot: the statistic, or none if the configuration does not want it.
 fn wanted_statistics<'a>(plan: &Plan, reading: &'a Reading<'_>) -> Vec<Option<Statistic<'a>>> {
     let chosen = statistics::chosen(&plan.config, reading.namespace, reading.metric);
-    // In the order of the slots.
-    let plain = [
-        chosen.sum.then_some(Statistic::Sum),
-        chosen.minimum.then_some(Statistic::Minimum),
-        chosen.maximum.then_some(Statistic::Maximum),
-        chosen.sample_count.then_some(Statistic::SampleCount),
-        chosen.average.then_some(Statistic::Average),
-    ];
+    let mut plain = [None; slot::EXTENDED];
+    plain[slot::SAMPLE_COUNT] = chosen.sample_count.then_some(Statistic::SampleCount);
+    plain[slot::SUM] = chosen.sum.then_some(Statistic::Sum);
+    plain[slot::MINIMUM] = chosen.minimum.then_some(Statistic::Minimum);
+    plain[slot::MAXIMUM] = chosen.maximum.then_some(Statistic::Maximum);
+    plain[slot::AVERAGE] = chosen.average.then_some(Statistic::Average);
     let extended = reading
         .extended
         .iter()

@@ -289,8 +289,10 @@ impl Door {
     ) -> Result<Result<Decoded, Undecoded>, Answer> {
         let bytes_max = rules.body_bytes_max;
         let undecoded = self.undecoded.load(Ordering::Acquire);
-        let done = self.workers.run_at_once(job, bytes_max, undecoded, terms, &rules.mapper);
-        let Err(Undecoded::TooLong(job)) = done else { return Ok(done) };
+        let job = match self.workers.run_at_once(job, bytes_max, undecoded, terms, &rules.mapper) {
+            Ok(done) => return Ok(done),
+            Err(job) => job,
+        };
         let own = Arc::clone(terms);
         self.on_worker(rules, terms.deadline, move |workers, mapper| {
             workers.run(*job, bytes_max, &own, mapper)

@@ -88,7 +88,7 @@ pub(super) enum Undecoded {
     TooMuch(Opened),
     /// The request's time was up.
     Late,
-    /// Unpacked, the body is longer than it may be; or it was not to be decoded at once.
+    /// Unpacked, the body is longer than it may be.
     TooLong(Box<Job>),
 }
 
@@ -145,25 +145,29 @@ impl Workers {
         undecoded: usize,
         terms: &Terms,
         mapper: &Mapper,
-    ) -> Result<Decoded, Undecoded> {
+    ) -> Result<Result<Decoded, Undecoded>, Box<Job>> {
         if job.encoding == Encoding::Identity && job.wire.len() <= TINY_BYTES_MAX {
-            return self.run(job, bytes_max, terms, mapper);
+            return Ok(self.run(job, bytes_max, terms, mapper));
         }
         let bytes_max = bytes_max.min(AT_ONCE_BYTES_MAX);
         if undecoded > AT_ONCE_BODIES_MAX * self.processors || job.claimed() > bytes_max {
-            return Err(Undecoded::TooLong(Box::new(job)));
+            return Err(Box::new(job));
         }
         let last = || self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match &mut *last() {
             Some(last) if now.saturating_duration_since(*last) < AT_ONCE_PAUSE => {
-                return Err(Undecoded::TooLong(Box::new(job)));
+                return Err(Box::new(job));
             }
             last => *last = Some(now),
         }
         let outcome = self.run(job, bytes_max, terms, mapper);
         *last() = Some(Instant::now());
-        outcome
+        match outcome {
+            // It may be as long on another thread.
+            Err(Undecoded::TooLong(job)) => Err(job),
+            done => Ok(done),
+        }
     }
 
     /// Decodes the slice of a body whose samples did not fit as a whole. `permit` is for the samples.

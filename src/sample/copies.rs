@@ -26,7 +26,7 @@ const PLACE: usize = 4;
 /// What an element with a tag of one byte can hold.
 const LITERAL_BYTES_MAX: usize = 60;
 const COPY_BYTES_MAX: usize = 64;
-/// Fewer equal bytes are left in the literal that they interrupt.
+/// Fewer equal bytes are left in the literal that they interrupt, unless they make a copy longer.
 const COPY_BYTES_MIN: usize = 4;
 
 /// Further series as they stand in an identity.
@@ -83,25 +83,30 @@ pub(super) fn write(first: &[u8], own: &[&[u8]], last: &[u8]) -> Vec<u8> {
     let (mut values, mut second_end) = (Vec::new(), 0);
     let mut elements = Elements::default();
     for (before, own) in own.iter().zip(own.iter().skip(1)) {
-        // One byte for a distance, with three bits of the tag, where nobody will make it longer.
-        elements.may_shorten = !values.is_empty();
-        let head = SeriesHead::new(body(own));
-        let head = head.bytes();
-        elements.put(head);
+        let [head_before, head] = [before, own].map(|own| SeriesHead::new(body(own)));
         // Up to what differs in length, and behind it.
-        let distance = body(before) + head.len();
-        elements.copy(first.len(), distance);
-        elements.put_like(own, before, distance);
-        let distance = body(own) + head.len();
+        let distance = body(before) + head.bytes().len();
+        let begin = [head.bytes(), first, own].concat();
+        if head.bytes().len() == head_before.bytes().len() {
+            let like = [head_before.bytes(), first, before].concat();
+            elements.put_like(&begin, &like, distance);
+        } else {
+            elements.put(&begin);
+        }
+        let distance = body(own) + head.bytes().len();
         elements.copy(last.len() + VALUE_AT, distance);
-        elements.end_literal();
+        elements.end();
         values.push(elements.bytes.len() + 1);
         elements.put(&[0; TIMESTAMP_AT - VALUE_AT]);
         elements.copy(SAMPLE_LEN - TIMESTAMP_AT, distance);
         if values.len() == 1 {
+            elements.end();
             second_end = elements.bytes.len();
+            // From here on nobody will make a distance longer: one byte may do, with three bits of the tag.
+            elements.may_shorten = true;
         }
     }
+    elements.end();
     let first_len = own.first().map_or(0, whole);
     // None of these is above 4 GiB.
     let numbers = [own.len(), all - first_len, second_end].into_iter().chain(values);
@@ -114,15 +119,53 @@ pub(super) fn write(first: &[u8], own: &[&[u8]], last: &[u8]) -> Vec<u8> {
 #[derive(Default)]
 struct Elements {
     bytes: Vec<u8>,
-    /// What has no element yet.
+    /// What has no element yet: either bytes of their own, or a copy's length and distance.
     literal: Vec<u8>,
+    copy: Option<(usize, usize)>,
     /// Whether distances may take one byte.
     may_shorten: bool,
 }
 
 impl Elements {
     fn put(&mut self, bytes: &[u8]) {
+        self.end_copy();
         self.literal.extend_from_slice(bytes);
+    }
+
+    fn copy(&mut self, bytes: usize, distance: usize) {
+        if let Some((len, before)) = &mut self.copy
+            && *before == distance
+        {
+            *len += bytes;
+        } else if bytes > 0 {
+            self.end();
+            self.copy = Some((bytes, distance));
+        }
+    }
+
+    /// Puts what is mostly like something else, place by place.
+    fn put_like(&mut self, bytes: &[u8], like: &[u8], distance: usize) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let at = bytes.len() - rest.len();
+            let pairs = rest.iter().zip(like.get(at..).unwrap_or_default());
+            let same = pairs.take_while(|(a, b)| a == b).count();
+            let goes_on = self.copy.is_some_and(|(_, before)| before == distance);
+            let is_copy = same >= COPY_BYTES_MIN || same > 0 && goes_on;
+            let taken = if is_copy { same } else { (same + 1).min(rest.len()) };
+            let (piece, left) = rest.split_at(taken);
+            if is_copy {
+                self.copy(same, distance);
+            } else {
+                self.put(piece);
+            }
+            rest = left;
+        }
+    }
+
+    fn end(&mut self) {
+        self.end_literal();
+        self.end_copy();
     }
 
     fn end_literal(&mut self) {
@@ -133,11 +176,8 @@ impl Elements {
         self.literal.clear();
     }
 
-    fn copy(&mut self, bytes: usize, distance: usize) {
-        if bytes > 0 {
-            self.end_literal();
-        }
-        let mut left = bytes;
+    fn end_copy(&mut self) {
+        let (mut left, distance) = self.copy.take().unwrap_or_default();
         while left > 0 {
             let len = left.min(COPY_BYTES_MAX);
             let [low, high] = (distance as u16).to_le_bytes();
@@ -149,22 +189,41 @@ impl Elements {
             left -= len;
         }
     }
+}
 
-    /// Puts what is mostly like something else, place by place.
-    fn put_like(&mut self, bytes: &[u8], like: &[u8], distance: usize) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let at = bytes.len() - rest.len();
-            let pairs = rest.iter().zip(like.get(at..).unwrap_or_default());
-            let same = pairs.take_while(|(a, b)| a == b).count();
-            let taken = if same < COPY_BYTES_MIN { (same + 1).min(rest.len()) } else { same };
-            let (piece, left) = rest.split_at(taken);
-            if same < COPY_BYTES_MIN {
-                self.put(piece);
-            } else {
-                self.copy(same, distance);
-            }
-            rest = left;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Length of each element, and whether it copies.
+    fn elements(mut bytes: &[u8]) -> Vec<(usize, bool)> {
+        let mut all = Vec::new();
+        while let [tag, rest @ ..] = bytes {
+            let (len, behind) = match tag & 3 {
+                0 => (usize::from(tag >> 2) + 1, usize::from(tag >> 2) + 1),
+                1 => (usize::from(tag >> 2 & 7) + 4, 1),
+                _ => (usize::from(tag >> 2) + 1, 2),
+            };
+            all.push((len, tag & 3 != 0));
+            bytes = &rest[behind..];
         }
+        all
+    }
+
+    #[test]
+    fn a_copy_goes_on_until_something_differs() {
+        let own: [&[u8]; 4] = [b"cpu_sum", b"cpu_minimum", b"cpu_maximum", b"cpu_average"];
+        let bytes = write(b"12345", &own, &[b'x'; 50]);
+        let copies = Copies::read(&bytes).unwrap();
+        let (second, others) = copies.elements.split_at(copies.second_end);
+        // Head, what all begin with and the stem; what differs; what all end with; value; timestamp.
+        let alike = [(50 + VALUE_AT, true), (8, false)];
+        let second_is = [&[(2, false), (9, true), (7, false)], &alike[..], &[(7, true)]].concat();
+        assert_eq!(elements(second), second_is);
+        // As long as the one before: all the way from its head to its value but for two letters, and from
+        // its timestamp into the last one's name.
+        let third_is = [&[(12, true), (2, false), (4 + 50 + VALUE_AT, true), (8, false)][..]];
+        let fourth_is = [&[(7 + 11, true), (7, false)], &alike[..], &[(7, true)]];
+        assert_eq!(elements(others), [third_is.concat(), fourth_is.concat()].concat());
     }
 }

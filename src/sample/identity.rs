@@ -5,27 +5,23 @@
 //!
 //! ```text
 //! head       number of destinations, slots of each, length of the namespace, length of the key
-//! sets       one per destination: what its samples have in common (see `SET`)
+//! sets       one per destination: what its samples have in common (see `known`)
 //! namespace
 //! key        what the identity is looked up by
 //! series     destination by destination, slot by slot: hash, lane, end of the own labels
-//! labels     destination by destination: what all its series begin with, each one's own, what all end with,
-//!            and the series behind the first one as they are sent (see `copies`)
+//! labels     destination by destination: the first series as it is sent (its head, the labels that all
+//!            series begin with, its own, those that all end with), the others' own labels, and
+//!            these others as they are sent (see `copies`)
 //! ```
 
 use std::sync::Arc;
 
-use super::copies::{self, Copies};
+use super::copies;
+use super::known::{Alike, Known, KnownSet, NO_LANE, SERIES, SET};
+use super::message::{SAMPLE_LEN, SeriesHead};
 
 /// Bytes of the head: four numbers of 32 bits.
 const HEAD: usize = 16;
-/// Bytes of a set: the stem (64 bits), the lane, the slots that have a series (as bits), where
-/// its first labels begin and end, and the last ones, and where the copies end.
-const SET: usize = 36;
-/// Bytes of a series: hash (64 bits), lane, end of its own labels.
-const SERIES: usize = 16;
-/// In the place of a lane: there is none, or more than one.
-const NO_LANE: u32 = u32::MAX;
 /// Slots that a set's bits can name. CloudWatch's 25 statistics fit in.
 const BITS: usize = u32::BITS as usize;
 /// The two counters in front of what an `Arc` holds.
@@ -62,73 +58,6 @@ pub struct Series<'a> {
     pub own: &'a [u8],
 }
 
-/// A series as it stands in an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known<'a> {
-    /// Hash of all labels, the name included.
-    pub hash: u64,
-    /// The lane.
-    pub lane: u32,
-    /// The encoded labels, `Label` messages as field 1 of `TimeSeries`, in three pieces.
-    pub labels: [&'a [u8]; 3],
-}
-
-/// The series of one destination as they stand in an identity.
-#[derive(Clone, Copy, Debug)]
-pub struct KnownSet<'a> {
-    first: &'a [u8],
-    last: &'a [u8],
-    /// [`SERIES`] bytes for each slot.
-    series: &'a [u8],
-    /// The series behind the first one.
-    copies: &'a [u8],
-    /// Where the first slot's own labels begin.
-    own_at: usize,
-    /// The whole identity.
-    bytes: &'a [u8],
-}
-
-impl<'a> KnownSet<'a> {
-    /// The series of a slot, if it has one.
-    #[must_use]
-    #[inline]
-    pub fn series(&self, slot: usize) -> Option<Known<'a>> {
-        let at = slot * SERIES;
-        let series = self.series.get(at..)?.first_chunk::<SERIES>()?;
-        let [hash, end_lane] = [&series[..8], &series[8..]]
-            .map(|long| long.first_chunk().map_or(0, |long| u64::from_le_bytes(*long)));
-        let (lane, own_end) = (end_lane as u32, (end_lane >> 32) as usize);
-        if lane == NO_LANE {
-            return None;
-        }
-        // Its own labels begin where those of the slot before end.
-        let before = at.checked_sub(4).and_then(|at| self.series.get(at..)?.first_chunk());
-        let own = before.map_or(self.own_at, |end| u32::from_le_bytes(*end) as usize);
-        let own = self.bytes.get(own..own_end).unwrap_or_default();
-        Some(Known { hash, lane, labels: [self.first, own, self.last] })
-    }
-
-    /// The series behind the first one as they are sent, if these slots, in order, are all that have a
-    /// series.
-    #[inline]
-    pub(super) fn copies(&self, slots: impl ExactSizeIterator<Item = u32>) -> Option<Copies<'a>> {
-        let is_whole = slots.len() == Copies::series(self.copies) && slots.is_sorted();
-        if is_whole { Copies::read(self.copies) } else { None }
-    }
-}
-
-/// What the series of one destination have in common: one lane and one stem, and few slots. No two of
-/// them are one series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alike {
-    /// The stem of all of them.
-    pub stem: u64,
-    /// The lane of all of them.
-    pub lane: u32,
-    /// The slots that have a series, as bits.
-    pub slots: u32,
-}
-
 impl Identity {
     /// Puts an identity together. The key's pieces are what [`Self::is_known_by`] compares.
     #[must_use]
@@ -136,12 +65,16 @@ impl Identity {
         let slots = sets.iter().map(|set| set.series.len()).max().unwrap_or(0);
         let key_bytes: usize = key.iter().map(|piece| piece.len()).sum();
         let copies: Vec<Vec<u8>> = sets.iter().map(copies_of).collect();
+        let heads: Vec<SeriesHead> = sets.iter().map(head_of).collect();
         let labels = |set: &SeriesSet<'_>| {
             let own: usize = set.series.iter().flatten().map(|series| series.own.len()).sum();
             set.first.len() + own + set.last.len()
         };
-        let mut at = HEAD + sets.len() * (SET + slots * SERIES) + namespace.len() + key_bytes;
-        let behind: usize = sets.iter().map(labels).chain(copies.iter().map(Vec::len)).sum();
+        let series_at = HEAD + sets.len() * SET + namespace.len() + key_bytes;
+        let mut at = series_at + sets.len() * slots * SERIES;
+        let lengths =
+            heads.iter().map(|head| head.bytes().len()).chain(copies.iter().map(Vec::len));
+        let behind: usize = sets.iter().map(labels).chain(lengths).sum();
         let mut bytes = Vec::with_capacity(at + behind);
         let number = |bytes: &mut Vec<u8>, number: usize| {
             // What is longer than 4 GiB has been refused long before.
@@ -150,41 +83,51 @@ impl Identity {
         for head in [sets.len(), slots, namespace.len(), key_bytes] {
             number(&mut bytes, head);
         }
-        let mut starts = Vec::with_capacity(sets.len());
-        for (set, copies) in sets.iter().zip(&copies) {
+        let mut places = Vec::with_capacity(sets.len());
+        for (index, ((set, head), copies)) in sets.iter().zip(&heads).zip(&copies).enumerate() {
             let alike = alike(&set.series);
             bytes.extend_from_slice(&alike.stem.to_le_bytes());
             bytes.extend_from_slice(&alike.lane.to_le_bytes());
             bytes.extend_from_slice(&alike.slots.to_le_bytes());
-            let first_end = at + set.first.len();
-            let end = at + labels(set);
-            at = end + copies.len();
-            for place in [first_end - set.first.len(), first_end, end - set.last.len(), end, at] {
+            number(&mut bytes, series_at + index * slots * SERIES);
+            let first = at + head.bytes().len();
+            let first_end = first + set.first.len();
+            let last = first_end + first_own(set).len();
+            let last_end = last + set.last.len();
+            let copies_at = first + labels(set);
+            let copies_end = copies_at + copies.len();
+            for place in [at, first, first_end, last, last_end, copies_at, copies_end] {
                 number(&mut bytes, place);
             }
-            starts.push(first_end);
+            places.push((first_end, last, last_end));
+            at = copies_end;
         }
         bytes.extend_from_slice(namespace.as_bytes());
         for piece in key {
             bytes.extend_from_slice(piece);
         }
-        for (set, start) in sets.iter().zip(starts) {
-            let mut end = start;
+        for (set, (first_end, last, last_end)) in sets.iter().zip(places) {
+            let (mut end, mut has_first) = (first_end, false);
             for slot in 0..slots {
                 let series = set.series.get(slot).copied().flatten();
-                end += series.map_or(0, |series| series.own.len());
+                if let Some(series) = series {
+                    let start = if has_first && end == last { last_end } else { end };
+                    end = start + series.own.len();
+                    has_first = true;
+                }
                 bytes.extend_from_slice(&series.map_or(0, |series| series.hash).to_le_bytes());
                 let lane = series.map_or(NO_LANE, |series| series.lane);
                 bytes.extend_from_slice(&lane.to_le_bytes());
                 number(&mut bytes, end);
             }
         }
-        for (set, copies) in sets.iter().zip(&copies) {
-            bytes.extend_from_slice(set.first);
-            for series in set.series.iter().flatten() {
+        for ((set, head), copies) in sets.iter().zip(&heads).zip(&copies) {
+            for piece in [head.bytes(), set.first, first_own(set), set.last] {
+                bytes.extend_from_slice(piece);
+            }
+            for series in set.series.iter().flatten().skip(1) {
                 bytes.extend_from_slice(series.own);
             }
-            bytes.extend_from_slice(set.last);
             bytes.extend_from_slice(copies);
         }
         Self(bytes.into())
@@ -220,14 +163,7 @@ impl Identity {
     #[must_use]
     #[inline]
     pub fn alike(&self, destination: usize) -> Option<Alike> {
-        if destination >= self.sets() {
-            return None;
-        }
-        let set = self.0.get(HEAD + destination * SET..)?.first_chunk::<16>()?;
-        let [stem, slots_lane] = [&set[..8], &set[8..]]
-            .map(|long| long.first_chunk().map_or(0, |long| u64::from_le_bytes(*long)));
-        let (lane, slots) = (slots_lane as u32, (slots_lane >> 32) as u32);
-        (lane != NO_LANE).then_some(Alike { stem, lane, slots })
+        self.set(destination)?.alike()
     }
 
     /// The series of a destination's slot, if it has one.
@@ -245,19 +181,8 @@ impl Identity {
         if destination >= head.sets {
             return None;
         }
-        let set = HEAD + destination * SET;
-        let [first, first_end, last, end, copies_end] =
-            [16, 20, 24, 28, 32].map(|field| self.number(set + field) as usize);
-        let series_at = head.series_at() + destination * head.slots * SERIES;
-        let series_end = series_at + head.slots * SERIES;
-        Some(KnownSet {
-            first: self.piece(first, first_end),
-            last: self.piece(last, end),
-            series: self.piece(series_at, series_end),
-            copies: self.piece(end, copies_end),
-            own_at: first_end,
-            bytes: &self.0,
-        })
+        let set = self.0.get(HEAD + destination * SET..)?.first_chunk()?;
+        Some(KnownSet::new(set, head.slots, &self.0))
     }
 
     /// Number of slots: none beyond has a series.
@@ -310,33 +235,35 @@ impl Identity {
     fn piece(&self, from: usize, to: usize) -> &[u8] {
         self.0.get(from..to).unwrap_or_default()
     }
-
-    #[inline]
-    fn number(&self, at: usize) -> u32 {
-        let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
-        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
-    }
 }
 
 /// Whether both are the same bytes. Not left to the C library: musl's, in static builds, looks at one byte at
 /// a time, and a key has hundreds.
 #[inline]
 fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    // So many at once before a decision: a few wide instructions.
-    const STEP: usize = 32;
-    fn is_same(a: &[u8], b: &[u8]) -> bool {
-        a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-    }
     if a.len() != b.len() {
         return false;
     }
-    match (a.last_chunk::<STEP>(), b.last_chunk::<STEP>()) {
-        (Some(a_end), Some(b_end)) => {
-            let steps = a.as_chunks::<STEP>().0.iter().zip(b.as_chunks::<STEP>().0);
-            steps.chain([(a_end, b_end)]).all(|(a, b)| is_same(a, b))
-        }
-        _ => is_same(a, b),
+    // What is left over is compared with what stands before it.
+    match a.len() {
+        // Many at once before a decision: a few wide instructions.
+        32.. => steps_equal::<32>(a, b),
+        8.. => steps_equal::<8>(a, b),
+        _ => bytes_equal(a, b),
     }
+}
+
+/// Of at least `STEP` bytes each.
+#[inline]
+fn steps_equal<const STEP: usize>(a: &[u8], b: &[u8]) -> bool {
+    let steps = a.as_chunks::<STEP>().0.iter().zip(b.as_chunks::<STEP>().0);
+    let ends = a.last_chunk::<STEP>().into_iter().zip(b.last_chunk());
+    steps.chain(ends).all(|(a, b)| bytes_equal(a, b))
+}
+
+#[inline]
+fn bytes_equal(a: &[u8], b: &[u8]) -> bool {
+    a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 struct Head {
@@ -374,6 +301,16 @@ impl std::fmt::Debug for Identity {
 fn copies_of(set: &SeriesSet<'_>) -> Vec<u8> {
     let own: Vec<_> = set.series.iter().flatten().map(|series| series.own).collect();
     copies::write(set.first, &own, set.last)
+}
+
+/// The head of the first series where it has one sample of [`SAMPLE_LEN`] bytes.
+fn head_of(set: &SeriesSet<'_>) -> SeriesHead {
+    SeriesHead::new(set.first.len() + first_own(set).len() + set.last.len() + SAMPLE_LEN)
+}
+
+/// The first series' own labels.
+fn first_own<'a>(set: &SeriesSet<'a>) -> &'a [u8] {
+    set.series.iter().flatten().next().map_or(&[], |series| series.own)
 }
 
 /// What series have in common. Without any, there is a lane all the same: no sample looks for it.
@@ -476,6 +413,15 @@ mod tests {
                         lane: series.lane,
                         labels: [set.first, series.own, set.last],
                     }));
+                }
+                let slots = (0..).zip(&set.series).filter(|(_, series)| series.is_some());
+                let slots: Vec<u32> = slots.map(|(slot, _)| slot).collect();
+                let whole = identity.set(destination).unwrap().whole(slots.iter().copied());
+                prop_assert_eq!(whole.is_some(), slots.len() > 1);
+                if let Some(whole) = whole {
+                    let head = head_of(set);
+                    let plain = [head.bytes(), set.first, first_own(set), set.last];
+                    prop_assert_eq!(whole.plain, plain.concat());
                 }
                 let all: Vec<_> = set.series.iter().flatten().collect();
                 let hashes: BTreeSet<_> = all.iter().map(|series| series.hash).collect();

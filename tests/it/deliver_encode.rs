@@ -54,14 +54,14 @@ struct Metric {
 
 impl Metric {
     fn identity(&self, number: usize) -> Identity {
-        self.identity_with(|slot| (number * 100 + slot) as u64)
+        self.identity_with(number as u64, |slot| (number * 100 + slot) as u64)
     }
 
-    fn identity_with(&self, hash: impl Fn(usize) -> u64) -> Identity {
+    fn identity_with(&self, stem: u64, hash: impl Fn(usize) -> u64) -> Identity {
         let mut series = Vec::new();
         for (slot, own) in self.own.iter().enumerate() {
             let (hash, own) = (hash(slot), own.as_deref());
-            series.push(own.map(|own| sample::Series { hash, stem: 1, lane: 0, own }));
+            series.push(own.map(|own| sample::Series { hash, stem, lane: 0, own }));
         }
         let other = SeriesSet { first: &self.last, series: series.clone(), last: &self.first };
         let set = SeriesSet { first: &self.first, series, last: &self.last };
@@ -97,6 +97,9 @@ fn labels(of: std::ops::Range<usize>, longest: usize) -> impl Strategy<Value = L
     prop::collection::vec(("[a-z_]{1,9}", value), of)
 }
 
+/// In the order of the slots, and one without a name.
+const STATISTICS: [&str; 6] = ["sample_count", "sum", "minimum", "maximum", "average", ""];
+
 fn metrics() -> impl Strategy<Value = Vec<Metric>> {
     let names = prop_oneof![8 => "[a-z_]{0,40}", 1 => "[a-z_]{100,300}"];
     let longest = prop_oneof![12 => Just(300_usize), 1 => Just(70_000)];
@@ -107,10 +110,9 @@ fn metrics() -> impl Strategy<Value = Vec<Metric>> {
     });
     prop::collection::vec(metric, 1..12).prop_map(|metrics| {
         let metric = |(number, (name, slots, first, mut last)): (usize, Drawn)| {
-            let names = ["sum", "minimum", "maximum", "sample_count", "average", ""];
             let own = slots.into_iter().enumerate().map(|(slot, is_there)| {
                 let extended = format!("p{slot}");
-                let statistic = names.get(slot).copied().unwrap_or(&extended);
+                let statistic = STATISTICS.get(slot).copied().unwrap_or(&extended);
                 let name = ("__name__".to_owned(), format!("{name}_{statistic}"));
                 is_there.then(|| encoded(&[name]))
             });
@@ -259,7 +261,7 @@ fn a_block_is_small() {
     let label = |name: &str, value: String| (name.to_owned(), value);
     let metric = |number: u64| {
         let name = ["cpuutilization", "network_in", "disk_read_bytes"][number as usize % 3];
-        let own = ["sum", "minimum", "maximum", "sample_count"].iter();
+        let own = STATISTICS[..4].iter();
         let own = own.map(|statistic| {
             Some(encoded(&[label("__name__", format!("aws_ec2_{name}_{statistic}"))]))
         });
@@ -300,7 +302,7 @@ fn a_block_is_small() {
     };
     let alone = snap::raw::Encoder::new().compress_vec(&one_by_one.encode_to_vec()).unwrap();
     let (len, alone) = (block.len(), alone.len());
-    assert!(len < alone * 5 / 3, "{len} against {alone}");
+    assert!(len < alone * 7 / 5, "{len} against {alone}");
 }
 
 /// Requests of one row each: what is in them, and whether they hold copies.
@@ -312,7 +314,7 @@ fn one_row(metric: &Metric, timestamp_ms: i64) -> (Found, Found, bool) {
     let runs: Vec<_> = batch.runs(DESTINATION, &refs).collect();
     assert!(runs.iter().all(|run| filling.offer(run) == run.count()));
     filling.end();
-    let has_copies = runs.iter().all(|run| run.copies().is_some());
+    let has_copies = runs.iter().all(|run| run.whole().is_some());
     (found(&encoder.block().unwrap()), wanted(samples(&batch, &refs)), has_copies)
 }
 
@@ -354,7 +356,7 @@ fn long_rows_have_no_copies() {
 #[test]
 fn what_goes_on_in_the_next_row_stays_in_order() {
     let (sum_min, min_max) = (named(&["m_sum", "m_min"], 50), named(&["m_min", "m_max"], 50));
-    let of = |metric: &Metric, first: usize| metric.identity_with(|slot| (first + slot) as u64);
+    let of = |metric: &Metric, first: usize| metric.identity_with(1, |slot| (first + slot) as u64);
     let (a, b) = (of(&sum_min, 0), of(&min_max, 1));
     let row = |identity: &Identity, minutes: i64, values_at: u32| Row {
         identity: identity.clone(),

@@ -154,7 +154,7 @@ fn families_are_told_once_and_only_when_new() {
         .collect();
     let name = "amazonaws_com_AWS_EC2_CPUUtilization_percent";
     let mut wanted = Vec::new();
-    for suffix in ["_sum", "", "_count", "_average"] {
+    for suffix in ["_count", "_sum", "", "_average"] {
         for destination in 0..2 {
             wanted.push((destination, format!("{name}{suffix}"), "Percent".to_owned()));
         }

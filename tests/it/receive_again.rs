@@ -11,7 +11,9 @@ use sluicegate::receive::OnUndecodable;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
-use crate::receive_door::{Answer, House, ID, config, envelope, line, request, rules, taken, with};
+use crate::receive_door::{
+    Answer, House, ID, config, envelope, line, request, rules, settle, waiting, with,
+};
 
 pub(crate) const SUCCESS: &str =
     r#"sluicegate_stream_last_success_timestamp_seconds{stream="metrics"}"#;
@@ -51,15 +53,6 @@ pub(crate) fn received(house: &House, destination: &str) -> f64 {
     house.metric(&format!("sluicegate_samples_received_total{{destination=\"{destination}\"}}"))
 }
 
-/// What waits in some lanes now.
-pub(crate) fn waiting(inboxes: &mut [Inbox]) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for inbox in inboxes {
-        parts.extend(std::iter::from_fn(|| taken(inbox)));
-    }
-    parts
-}
-
 /// Waits for one part in some lanes.
 pub(crate) async fn part(inboxes: &mut [Inbox]) -> Part {
     for _ in 0..10_000 {
@@ -71,10 +64,6 @@ pub(crate) async fn part(inboxes: &mut [Inbox]) -> Part {
         tokio::task::yield_now().await;
     }
     panic!("no part came");
-}
-
-pub(crate) fn settle(mut part: Part) {
-    part.tally.delivered = part.samples().len() as u64;
 }
 
 pub(crate) fn lose(mut part: Part, because: &str) {

@@ -10,11 +10,9 @@ use axum::http::Request;
 use sluicegate::queue::Inbox;
 use tokio::task::JoinHandle;
 
-use crate::receive_again::{
-    call, good, lose, part, received, repeated, sent, settle, until, waiting,
-};
+use crate::receive_again::{call, good, lose, part, received, repeated, sent, until};
 use crate::receive_door::{
-    House, ID, config, envelope, gzip, line, next_part, request, rules, with,
+    House, ID, config, envelope, gzip, line, next_part, request, rules, settle, waiting, with,
 };
 
 /// A body of records that are given as the JSON of their objects.

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use sluicegate::map::Mapper;
 use sluicegate::queue::{Budget, Inbox};
 
-use crate::receive_again::{good, lose, part, received, repeated, sent, settle, until, waiting};
+use crate::receive_again::{good, lose, part, received, repeated, sent, until};
 use crate::receive_again_content::{large, settling};
-use crate::receive_door::{House, ID, config, envelope, line, mapper, rules, rules_of, serial};
+use crate::receive_door::{
+    House, ID, config, envelope, line, mapper, rules, rules_of, serial, settle, waiting,
+};
 
 /// From now on the house has these destinations.
 fn follow(house: &House, to: &[(&str, u64, bool)], mapper: &Arc<Mapper>) -> Vec<Inbox> {

@@ -75,6 +75,19 @@ pub(crate) fn taken(inbox: &mut Inbox) -> Option<Part> {
     inbox.take(1)?.parts.pop()
 }
 
+/// What waits in some lanes now.
+pub(crate) fn waiting(inboxes: &mut [Inbox]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for inbox in inboxes {
+        parts.extend(std::iter::from_fn(|| taken(inbox)));
+    }
+    parts
+}
+
+pub(crate) fn settle(mut part: Part) {
+    part.tally.delivered = part.samples().len() as u64;
+}
+
 /// The next part of a destination, as long as there may be one.
 pub(crate) async fn next_part(inbox: &mut Inbox) -> Option<Part> {
     while inbox.ready().await {

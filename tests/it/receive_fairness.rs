@@ -12,9 +12,8 @@ use axum::http::Request;
 use http_body::Frame;
 use sluicegate::queue::Inbox;
 
-use crate::receive_again::waiting;
 use crate::receive_door::{
-    Answer, House, ID, config, envelope, key, line, next_part, request, with,
+    Answer, House, ID, config, envelope, key, line, next_part, request, waiting, with,
 };
 
 const MIB: u64 = 1 << 20;

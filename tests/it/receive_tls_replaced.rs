@@ -10,8 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::version::TLS13;
 
-use crate::receive_again::{settle, waiting};
-use crate::receive_door::{ID, envelope, line};
+use crate::receive_door::{ID, envelope, line, settle, waiting};
 use crate::receive_tls::{Authority, ask, shake};
 use crate::receive_wire::{Open, answer, ends, open, whole};
 

@@ -13,8 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::receive_again::{settle, waiting};
-use crate::receive_door::{ARN, Answer, House, ID, KEY, config, envelope, gzip, line};
+use crate::receive_door::{
+    ARN, Answer, House, ID, KEY, config, envelope, gzip, line, settle, waiting,
+};
 
 pub(crate) struct Open {
     pub(crate) house: House,
