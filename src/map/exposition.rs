@@ -2,7 +2,7 @@
 
 use crate::sample::Sample;
 
-/// The labels of encoded label bytes (see [`crate::sample::SeriesSet::labels`]), in their order.
+/// The labels of encoded label bytes (see [`crate::sample::Sample::labels`]), in their order.
 #[must_use]
 pub fn labels(pieces: [&[u8]; 3]) -> Vec<(String, String)> {
     let bytes = pieces.concat();

@@ -1,4 +1,4 @@
-//! The route of a request, from its headers to its answer. [`Door::take`] is that route; everything
+//! The route of a request, from its headers to its answer. `Door::take` is that route; everything
 //! else here serves it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
