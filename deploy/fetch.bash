@@ -76,3 +76,27 @@ find_prometheus() {
     fi
     export PROMETHEUS
 }
+
+# HAProxy with the libraries that the machine lacks, and a script that has it find them.
+fetch_haproxy() {
+    local folder=$tools/haproxy packages
+    mapfile -t packages < <(lacking haproxy 'haproxy|lib[^ ]*')
+    unpack_debian "$folder" "${packages[@]}" || return 1
+    cat >"$folder/run" <<'EOF'
+#!/bin/sh
+here=$(cd "$(dirname "$0")" && pwd)
+LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*-linux-gnu) exec "$here/usr/sbin/haproxy" "$@"
+EOF
+    chmod +x "$folder/run"
+}
+
+find_haproxy() {
+    if [[ -z ${HAPROXY:-} ]] && ! HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy); then
+        HAPROXY=$tools/haproxy/run
+        [[ -x $HAPROXY ]] || fetch_haproxy || {
+            echo "no haproxy: install HAProxy 2.4 or later, or set HAPROXY" >&2
+            return 1
+        }
+    fi
+    export HAPROXY
+}

@@ -1,5 +1,5 @@
 //! Where programs are found that the kit needs and does not bring: by a variable, on the PATH, or in
-//! the folder `tools` of cargo's target folder, where `tests/all` unpacks Debian's.
+//! the folder `tools` of cargo's target folder, where the scripts unpack Debian's.
 
 use std::path::{Path, PathBuf};
 
@@ -48,8 +48,7 @@ impl Tool {
         }
         on_path(Path::new(self.name)).or_else(|| self.in_tools()).ok_or_else(|| {
             anyhow::anyhow!(
-                "no {}. {}, set {} to its path, or run ./tests/all once, which unpacks it into \
-                 target/tools.",
+                "no {}. {}, or set {} to its path.",
                 self.name,
                 self.advice,
                 self.variable
