@@ -41,6 +41,20 @@ lacking() {
     sed -nE "s/^Inst ($2) .*/\\1/p" <<<"$said"
 }
 
+# fetch_program NAME PROGRAM REGEX: a Debian package with what the machine lacks of those dependencies that
+# match, into the folder NAME; NAME/run starts PROGRAM so that it finds its libraries.
+fetch_program() {
+    local folder=$tools/$1 packages
+    mapfile -t packages < <(lacking "$1" "$1|$3")
+    unpack_debian "$folder" "${packages[@]}" || return 1
+    cat >"$folder/run" <<END
+#!/bin/sh
+here=\$(cd "\$(dirname "\$0")" && pwd)
+LD_LIBRARY_PATH=\$(echo "\$here"/usr/lib/*-linux-gnu) exec "\$here/$2" "\$@"
+END
+    chmod +x "$folder/run"
+}
+
 # Debian's Python has no pip; it runs from its wheel then.
 pip() {
     local python=${PYTHON:-python3} wheel=
@@ -77,23 +91,10 @@ find_prometheus() {
     export PROMETHEUS
 }
 
-# HAProxy with the libraries that the machine lacks, and a script that has it find them.
-fetch_haproxy() {
-    local folder=$tools/haproxy packages
-    mapfile -t packages < <(lacking haproxy 'haproxy|lib[^ ]*')
-    unpack_debian "$folder" "${packages[@]}" || return 1
-    cat >"$folder/run" <<'EOF'
-#!/bin/sh
-here=$(cd "$(dirname "$0")" && pwd)
-LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*-linux-gnu) exec "$here/usr/sbin/haproxy" "$@"
-EOF
-    chmod +x "$folder/run"
-}
-
 find_haproxy() {
     if [[ -z ${HAPROXY:-} ]] && ! HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy); then
         HAPROXY=$tools/haproxy/run
-        [[ -x $HAPROXY ]] || fetch_haproxy || {
+        [[ -x $HAPROXY ]] || fetch_program haproxy usr/sbin/haproxy 'lib[^ ]*' || {
             echo "no haproxy: install HAProxy 2.4 or later, or set HAPROXY" >&2
             return 1
         }

@@ -237,8 +237,8 @@ pub(crate) fn promtool() -> PathBuf {
 /// server is away. (Linux gives those from 32768 on, other systems those from 49152 on.)
 fn free_port() -> u16 {
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_768)).take(1_000);
-    ports.into_iter().find(is_free).expect("a free port")
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_768)).take(1_000);
+    ports.find(is_free).expect("a free port")
 }
 
 #[derive(serde::Deserialize)]
