@@ -335,10 +335,11 @@ impl<'a> Point<'a> {
         if pair.key != b"Dimensions" {
             return self.pair(&pair, Self::name);
         }
-        let before = self.dimensions.len();
+        let (before, bad_field, garbled) = (self.dimensions.len(), self.bad_field, self.garbled);
         let any = pair.value(|piece| match piece {
             Piece::Restart => {
                 self.dimensions.truncate(before);
+                (self.bad_field, self.garbled) = (bad_field, garbled);
                 Ok(())
             }
             Piece::Pair(bytes) => self.pair(&Pair::read(bytes)?, Self::dimension),
@@ -372,13 +373,11 @@ impl<'a> Point<'a> {
     }
 
     fn dimension(&mut self, key: &'a [u8], text: Cow<'a, [u8]>) {
-        if self.dimensions.len() == DIMENSIONS_MAX {
-            self.bad_field = true;
-            return;
-        }
         let name = utf8(Cow::Borrowed(key), &mut self.garbled);
         let value = utf8(text, &mut self.garbled);
-        if let (Some(name), Some(value)) = (name, value) {
+        if self.dimensions.len() == DIMENSIONS_MAX {
+            self.bad_field = true;
+        } else if let (Some(name), Some(value)) = (name, value) {
             self.dimensions.push((name, value));
         }
     }

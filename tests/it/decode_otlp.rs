@@ -100,7 +100,11 @@ fn dimensions_come_in_many_ways() {
     let two = list(&[pair("b", &text("2"))]);
     let in_pieces =
         nested(7, &[nested(2, &one), nested(1, b"Dimensions"), nested(2, &two)].concat());
-    let replaced = [one.clone(), text("x"), two].concat();
+    let replaced = [one.clone(), text("x"), two.clone()].concat();
+    let many: Vec<_> = (0..65).map(|n| pair(&n.to_string(), &text(""))).collect();
+    // What is wrong with a list goes with it.
+    let replaced_wrong =
+        [list(&[pair("a", &bytes), nested(1, b"\xff")]), text("x"), list(&many), text("x"), two];
     let kinds = list(&[pair("i", &int), pair("d", &half), pair("b", &[0x10, 1]), pair("n", &[])]);
     for (extra, dimensions) in [
         (attribute("Dimensions", &[]), ""),
@@ -108,6 +112,7 @@ fn dimensions_come_in_many_ways() {
         (attribute("Dimensions", &one), "a=1"),
         (in_pieces, "a=1,b=2"),
         (attribute("Dimensions", &replaced), "b=2"),
+        (attribute("Dimensions", &replaced_wrong.concat()), "b=2"),
         (attribute("Dimensions", &text("x")), "Dimensions=x"),
         (attribute("Dimensions", &kinds), "i=-1,d=0.5,b=true,n="),
         (attribute("Other", &text("x")), "Other=x"),
@@ -115,13 +120,14 @@ fn dimensions_come_in_many_ways() {
     ] {
         assert_eq!(point(&extra), [line(dimensions, "count=0.0 sum=0.0")]);
     }
-    let many: Vec<_> = (0..65).map(|n| pair(&n.to_string(), &text(""))).collect();
+    let garbled_beyond = [many.clone(), vec![nested(1, b"\xff")]].concat();
     for (extra, reason) in [
         (attribute("Dimensions", &list(&[pair("a", &bytes)])), "field"),
         (attribute("Dimensions", &list(&[pair("a", &one)])), "field"),
         (attribute("Dimensions", &bytes), "field"),
         (attribute("Dimensions", &list(&many)), "field"),
         (attribute("Dimensions", &list(&[nested(1, b"\xff")])), "utf8"),
+        (attribute("Dimensions", &list(&garbled_beyond)), "utf8"),
         (attribute("Other", &nested(1, b"\xff")), "utf8"),
     ] {
         assert_eq!(point(&extra), [format!("skipped {reason}")]);

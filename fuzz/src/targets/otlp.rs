@@ -112,8 +112,13 @@ fn record(record: &[u8]) -> Option<Vec<Expected>> {
         return None;
     }
     while !rest.is_empty() {
+        let before = rest.len();
         let length = prost::encoding::decode_varint(&mut rest).ok()?;
         let length = usize::try_from(length).ok()?;
+        // The length is a varint of 32 bits; prost's may be one of 64.
+        if before - rest.len() > 5 {
+            return None;
+        }
         let (frame, after) = rest.split_at_checked(length)?;
         rest = after;
         let request = Request::decode(frame).ok()?;
